@@ -1,0 +1,62 @@
+// One function and a list of outputs: page (ESM, classic script), worker (classic, ESM), Node (server, CLI).
+import { readFileSync } from "node:fs";
+import commonjs from "@rollup/plugin-commonjs";
+import nodeResolve from "@rollup/plugin-node-resolve";
+import replace from "@rollup/plugin-replace";
+import terser from "@rollup/plugin-terser";
+import dts from "rollup-plugin-dts";
+import esbuild from "rollup-plugin-esbuild";
+
+const { version, dependencies } = JSON.parse(readFileSync("package.json", "utf8"));
+const packages = Object.keys(dependencies);
+const external = (id) => id.startsWith("node:") || packages.some((name) => id === name || id.startsWith(`${name}/`));
+
+const define = replace({
+  preventAssignment: true,
+  values: {
+    // Workbox keeps 20 kB of development messages unless this is replaced.
+    "process.env.NODE_ENV": JSON.stringify("production"),
+    NEARCAST_BUILD: JSON.stringify(version),
+  },
+});
+
+/** A self-contained browser file: everything bundled, minified. */
+const bundled = (input, file, name) => ({
+  input,
+  plugins: [
+    define,
+    nodeResolve({ browser: true }),
+    // webrtc-adapter's `sdp` says `module` but is CommonJS inside.
+    commonjs(),
+    esbuild({ target: "es2022" }),
+    terser(),
+  ],
+  output: { file, format: "iife", sourcemap: true, ...(name && { name }) },
+});
+
+/** An ES module that leaves its dependencies to the site's bundler, or to Node. */
+const library = (input, file, { target = "es2022", banner } = {}) => ({
+  input,
+  external,
+  plugins: [define, nodeResolve(), esbuild({ target })],
+  output: { file, format: "es", sourcemap: true, ...(banner && { banner }) },
+});
+
+const types = (input, file, tsconfig) => ({
+  input,
+  external,
+  plugins: [dts({ tsconfig })],
+  output: { file, format: "es" },
+});
+
+export default [
+  bundled("src/script.ts", "dist/nearcast.js"),
+  bundled("src/sw/main.ts", "dist/nearcast-sw.js"),
+  library("src/index.ts", "dist/index.js"),
+  library("src/sw/index.ts", "dist/sw.js"),
+  library("src/signal/index.ts", "dist/server.js", { target: "node20" }),
+  library("src/cli/main.ts", "dist/cli.js", { target: "node20", banner: "#!/usr/bin/env node" }),
+  types("src/index.ts", "dist/index.d.ts", "tsconfig.page.json"),
+  types("src/sw/index.ts", "dist/sw.d.ts", "tsconfig.worker.json"),
+  types("src/signal/index.ts", "dist/server.d.ts", "tsconfig.node.json"),
+];

@@ -1,0 +1,162 @@
+/**
+ * What may travel through the mesh: the mesh is a shared cache in the sense of RFC 9111, and stricter
+ * where a mistake would show one viewer's bytes to another. The worker asks before it intercepts, the
+ * server before it attests; both use this module. It is pure.
+ * @module
+ */
+import type { Header } from "../protocol/attestation.js";
+
+/** The parts of a request that decide whether the worker touches it (SECURITY rules S5, S6, S14). */
+export interface RequestFacts {
+  readonly method: string;
+  readonly url: string;
+  readonly destination: string;
+  readonly mode: string;
+  readonly credentials: string;
+  readonly cache: string;
+  readonly sameOrigin: boolean;
+  readonly authorization: boolean;
+  /** `If-None-Match` and its kin: the page does its own validation. */
+  readonly conditional: boolean;
+}
+
+/** Kinds of request whose bytes cannot act: never document, script, style, worker, frame, manifest. */
+const PASSIVE_DESTINATIONS: ReadonlySet<string> = new Set([
+  "",
+  "audio",
+  "font",
+  "image",
+  "track",
+  "video",
+]);
+
+/** Playlists change and name what is played: always from the origin. Active types never from peers. */
+const NEVER_SHARED_PATH = /\.(m3u8|m3u|mpd|html?|xhtml|m?js|css|wasm|json|svg|xml|webmanifest)$/i;
+
+/** Cache modes that ask for the origin itself. */
+const ORIGIN_CACHE_MODES: ReadonlySet<string> = new Set(["no-store", "reload", "only-if-cached"]);
+
+/** Whether the worker may answer this request; decided without waiting (rule R13). */
+export function mayAccelerate(request: RequestFacts): boolean {
+  return (
+    request.method === "GET" &&
+    /^https?:/.test(request.url) &&
+    PASSIVE_DESTINATIONS.has(request.destination) &&
+    !ORIGIN_CACHE_MODES.has(request.cache) &&
+    !request.authorization &&
+    !request.conditional &&
+    !NEVER_SHARED_PATH.test(pathOf(request.url)) &&
+    mayCrossOrigins(request)
+  );
+}
+
+/** Cross-origin bytes only where CORS already makes them readable and no credentials are sent. */
+function mayCrossOrigins({ sameOrigin, mode, credentials }: RequestFacts): boolean {
+  if (sameOrigin) return mode === "cors" || mode === "same-origin" || mode === "no-cors";
+  return mode === "cors" && credentials !== "include";
+}
+
+/** What the origin answered to an anonymous request. */
+export interface ResponseFacts {
+  readonly status: number;
+  readonly headers: readonly Header[];
+  /** Origin of the site whose viewers want to share; cross-origin responses must allow it by CORS. */
+  readonly siteOrigin?: string | undefined;
+  readonly crossOrigin?: boolean | undefined;
+}
+
+export type SharingDecision =
+  | { readonly shared: true; readonly freshMs: number }
+  | { readonly shared: false; readonly reason: string };
+
+/** Content that acts when opened, whatever its URL looks like (threat A7, C8). */
+const ACTIVE_TYPE =
+  /^(text\/html|text\/css|text\/xml|application\/xml|application\/xhtml|application\/(x-)?javascript|text\/javascript|application\/json|application\/wasm|image\/svg)|\+(xml|json)$|mpegurl|dash\+xml/i;
+
+const SHARED_VARY: ReadonlySet<string> = new Set(["origin", "accept-encoding"]);
+
+/**
+ * Whether a response may be shared, and for how long it is fresh.
+ *
+ * @param defaultFreshMs Freshness when the response states none; `undefined` means: then not shared.
+ * Source: RFC 9111 sections 3, 3.5, 4.1, 4.2; RFC 9110 section 8.8. Stricter than the RFC on purpose:
+ * `Set-Cookie`, `Vary` beyond Origin and Accept-Encoding, no heuristic freshness.
+ */
+export function decideSharing(
+  { status, headers, siteOrigin, crossOrigin }: ResponseFacts,
+  defaultFreshMs?: number,
+): SharingDecision {
+  const value = (name: string) =>
+    headers
+      .filter(([header]) => header === name)
+      .map(([, text]) => text)
+      .join(", ");
+  const cache = parseCacheControl(value("cache-control"));
+  const no = (reason: string): SharingDecision => ({ shared: false, reason });
+
+  if (status !== 200 && status !== 206) return no(`status ${status}`);
+  for (const directive of ["no-store", "private", "no-cache", "must-understand"]) {
+    if (cache.has(directive)) return no(`Cache-Control: ${directive}`);
+  }
+  if (value("set-cookie") !== "") return no("Set-Cookie");
+  if (value("www-authenticate") !== "") return no("WWW-Authenticate");
+  const vary = listOf(value("vary")).find((name) => !SHARED_VARY.has(name));
+  if (vary !== undefined) return no(`Vary: ${vary}`);
+  if (!["", "identity"].includes(value("content-encoding").toLowerCase())) {
+    return no(`Content-Encoding: ${value("content-encoding")}`);
+  }
+  if (ACTIVE_TYPE.test(value("content-type").split(";")[0]?.trim() ?? "")) {
+    return no(`Content-Type: ${value("content-type")}`);
+  }
+  if (crossOrigin === true && !allowsOrigin(value("access-control-allow-origin"), siteOrigin)) {
+    return no("Access-Control-Allow-Origin");
+  }
+  const freshMs = freshnessMs(cache, value("expires"), value("date"), value("age"));
+  if (freshMs === undefined && defaultFreshMs === undefined) return no("no explicit freshness");
+  const lifetimeMs = freshMs ?? defaultFreshMs ?? 0;
+  return lifetimeMs > 0 ? { shared: true, freshMs: lifetimeMs } : no("stale");
+}
+
+/** Explicit freshness that is left: `s-maxage`, else `max-age`, else `Expires`; `undefined` if none. */
+function freshnessMs(
+  cache: ReadonlyMap<string, string>,
+  expires: string,
+  date: string,
+  age: string,
+): number | undefined {
+  const seconds = cache.get("s-maxage") ?? cache.get("max-age");
+  const ageMs = /^\d+$/.test(age) ? Number(age) * 1_000 : 0;
+  if (seconds !== undefined) {
+    return /^\d{1,10}$/.test(seconds) ? Number(seconds) * 1_000 - ageMs : 0;
+  }
+  if (expires === "") return undefined;
+  const lifetimeMs = Date.parse(expires) - Date.parse(date);
+  return Number.isFinite(lifetimeMs) ? lifetimeMs - ageMs : 0;
+}
+
+/** Directives by lower-case name; the first of duplicates wins, quotes are removed. */
+export function parseCacheControl(text: string): ReadonlyMap<string, string> {
+  const directives = new Map<string, string>();
+  for (const [, name = "", quoted, plain] of text.matchAll(
+    /([!#$%&'*+.^_`|~\w-]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^\s,]*)))?/g,
+  )) {
+    const key = name.toLowerCase();
+    if (!directives.has(key)) directives.set(key, quoted ?? plain ?? "");
+  }
+  return directives;
+}
+
+function allowsOrigin(allowed: string, siteOrigin: string | undefined): boolean {
+  return allowed === "*" || (siteOrigin !== undefined && allowed === siteOrigin);
+}
+
+function listOf(text: string): string[] {
+  return text
+    .split(",")
+    .map((name) => name.trim().toLowerCase())
+    .filter((name) => name !== "");
+}
+
+function pathOf(url: string): string {
+  return url.replace(/[?#].*$/s, "");
+}

@@ -1,0 +1,73 @@
+/**
+ * What an asset is and how it is cut into pieces and windows. This module is pure.
+ * @module
+ */
+import { sha256, toBase64Url, utf8 } from "../core/digest.js";
+import { ASSET_ID_BYTES, PIECE_BYTES, WINDOW_PIECES } from "./limits.js";
+
+/** Half-open byte range `[start, end)`. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Half-open range of piece indices `[from, to)`. */
+export interface PieceRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Pieces of an asset of `lengthBytes`; 0 for an empty one. */
+export function pieceCountOf(lengthBytes: number): number {
+  return Math.ceil(lengthBytes / PIECE_BYTES);
+}
+
+/** Windows of an asset; an empty asset has one, so that it can be attested too. */
+export function windowCountOf(lengthBytes: number): number {
+  return Math.max(1, Math.ceil(pieceCountOf(lengthBytes) / WINDOW_PIECES));
+}
+
+export function windowOf(piece: number): number {
+  return Math.floor(piece / WINDOW_PIECES);
+}
+
+/** The bytes of one piece; the last one of an asset is shorter. */
+export function bytesOfPiece(piece: number, lengthBytes: number): ByteRange {
+  const start = piece * PIECE_BYTES;
+  return { start, end: Math.min(start + PIECE_BYTES, lengthBytes) };
+}
+
+/** The smallest range of pieces that covers `range`. */
+export function piecesOfBytes({ start, end }: ByteRange): PieceRange {
+  return { from: Math.floor(start / PIECE_BYTES), to: pieceCountOf(end) };
+}
+
+/** The pieces of one window. */
+export function piecesOfWindow(window: number, lengthBytes: number): PieceRange {
+  const from = window * WINDOW_PIECES;
+  return { from, to: Math.min(from + WINDOW_PIECES, pieceCountOf(lengthBytes)) };
+}
+
+/**
+ * Identity of one version of one URL's body: 22 characters of base64url, 16 bytes on peer links.
+ *
+ * @param url Canonical (see {@link canonicalUrl}).
+ * @param version A strong validator: whatever changes when the bytes change.
+ */
+export async function assetIdOf(url: string, version: string, length: number): Promise<string> {
+  const digest = await sha256(utf8(`nearcast asset\n${url}\n${version}\n${length}`));
+  return toBase64Url(digest.subarray(0, ASSET_ID_BYTES));
+}
+
+/** The URL as key: no fragment, query kept. @throws {TypeError} If it cannot be parsed. */
+export function canonicalUrl(url: string): string {
+  const parsed = new URL(url);
+  parsed.hash = "";
+  return parsed.href;
+}
+
+/** The directory of the URL: the group of assets that are consumed together. */
+export function groupOf(url: string): string {
+  const parsed = new URL(url);
+  return parsed.origin + parsed.pathname.slice(0, parsed.pathname.lastIndexOf("/") + 1);
+}

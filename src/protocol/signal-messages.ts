@@ -1,0 +1,215 @@
+/**
+ * Index messages between a viewer and the server. They share the WebSocket of the PeerServer protocol:
+ * JSON objects whose `type` is lower case, so they never meet PeerJS's upper-case ones, and that carry
+ * no `payload`, so PeerJS ignores them. PROTOCOL.md section 3 is the specification.
+ * @module
+ */
+import { type Attestation, isAttestation } from "./attestation.js";
+import {
+  decodeByType,
+  type Guard,
+  isArray,
+  isBoolean,
+  isCount,
+  isEither,
+  isLiteral,
+  isOptional,
+  isShape,
+  isString,
+  isTuple,
+} from "./guards.js";
+import { ANNOUNCE_MAX_ASSETS, GROUPS_MAX, PEERS_PER_ANSWER_MAX, URL_MAX_LENGTH } from "./limits.js";
+
+/** Windows of one asset that a viewer holds completely: all of them, or a list of indices. */
+export type HeldWindows = "all" | readonly number[];
+
+/** Distance of a holder: 0 same public address, 1 same /24 or /48, 2 the rest. */
+export type Distance = 0 | 1 | 2;
+
+/** A peer to turn to: id, distance, load in percent of its upload allowance. */
+export type PeerHint = readonly [peerId: string, distance: Distance, loadPercent: number];
+
+/** Viewer → server. `q` numbers a question; the answer repeats it. */
+export type ViewerMessage =
+  | JoinMessage
+  | { readonly type: "leave"; readonly groups: readonly string[] }
+  | AnnounceMessage
+  | WantMessage
+  | { readonly type: "report"; readonly peerId: string; readonly reason: "corrupt" | "stalled" };
+
+/** Enters groups (added to those already entered) and asks for neighbours. */
+export interface JoinMessage {
+  readonly type: "join";
+  readonly q: number;
+  readonly v: number;
+  readonly groups: readonly string[];
+}
+
+/** Changes of what the viewer holds since its last announcement on this socket; never answered. */
+export interface AnnounceMessage {
+  readonly type: "announce";
+  readonly add: readonly (readonly [assetId: string, windows: HeldWindows])[];
+  readonly remove: readonly string[];
+  readonly loadPercent: number;
+}
+
+/** Asks for the attestation of one window of an asset and for holders of it. */
+export interface WantMessage {
+  readonly type: "want";
+  readonly q: number;
+  readonly url: string;
+  readonly window: number;
+}
+
+/** Server → viewer. */
+export type ServerMessage =
+  | JoinedMessage
+  | WantedMessage
+  | { readonly type: "attested"; readonly attestation: Attestation }
+  | {
+      readonly type: "error";
+      readonly q?: number | undefined;
+      readonly code: string;
+      readonly message: string;
+    };
+
+export interface JoinedMessage {
+  readonly type: "joined";
+  readonly q: number;
+  readonly v: number;
+  /** The viewer's own id, as the server issued it. */
+  readonly id: string;
+  /** Server time, Unix milliseconds: expiry is judged by it, never by the viewer's clock. */
+  readonly nowMs: number;
+  /** Ed25519 public keys (raw, base64url) that sign attestations. */
+  readonly keys: readonly (readonly [keyId: string, publicKey: string])[];
+  readonly iceServers: readonly IceServer[];
+  readonly peers: readonly PeerHint[];
+  readonly config: RemoteConfig;
+}
+
+export interface IceServer {
+  readonly urls: string;
+  readonly username?: string | undefined;
+  readonly credential?: string | undefined;
+}
+
+/** What the site's operator may change without a new build. */
+export interface RemoteConfig {
+  /** `false` is the kill switch: everything from the origin. */
+  readonly enabled: boolean;
+}
+
+export interface WantedMessage {
+  readonly type: "wanted";
+  readonly q: number;
+  readonly url: string;
+  readonly window: number;
+  /** Present, or `refused` is. */
+  readonly attestation?: Attestation | undefined;
+  readonly refused?: Refusal | undefined;
+  readonly holders: readonly PeerHint[];
+}
+
+/** Why the server does not vouch for an asset, and how long that answer may be kept. */
+export interface Refusal {
+  readonly reason: string;
+  readonly retryMs: number;
+}
+
+const isUrl = isString(URL_MAX_LENGTH, /^https?:\/\//);
+export const isPeerId: Guard<string> = isString(64, /^[A-Za-z0-9_-]{8,64}$/);
+export const isAssetId: Guard<string> = isString(22, /^[A-Za-z0-9_-]{22}$/);
+const isQuestion = isCount(2 ** 31);
+const isWindow = isCount(2 ** 18);
+const isPercent = isCount(100);
+const isHint = isTuple<PeerHint>(isPeerId, isLiteral(0, 1, 2), isPercent);
+
+const viewerGuards = {
+  join: isShape<JoinMessage>({
+    type: isLiteral("join"),
+    q: isQuestion,
+    v: isCount(1_000),
+    groups: isArray(isUrl, GROUPS_MAX),
+  }),
+  leave: isShape<Extract<ViewerMessage, { type: "leave" }>>({
+    type: isLiteral("leave"),
+    groups: isArray(isUrl, GROUPS_MAX),
+  }),
+  announce: isShape<AnnounceMessage>({
+    type: isLiteral("announce"),
+    add: isArray(
+      isTuple<readonly [string, HeldWindows]>(
+        isAssetId,
+        isEither(isLiteral("all"), isArray(isWindow, 1_024)),
+      ),
+      ANNOUNCE_MAX_ASSETS,
+    ),
+    remove: isArray(isAssetId, ANNOUNCE_MAX_ASSETS),
+    loadPercent: isPercent,
+  }),
+  want: isShape<WantMessage>({
+    type: isLiteral("want"),
+    q: isQuestion,
+    url: isUrl,
+    window: isWindow,
+  }),
+  report: isShape<Extract<ViewerMessage, { type: "report" }>>({
+    type: isLiteral("report"),
+    peerId: isPeerId,
+    reason: isLiteral("corrupt", "stalled"),
+  }),
+};
+
+const serverGuards = {
+  joined: isShape<JoinedMessage>({
+    type: isLiteral("joined"),
+    q: isQuestion,
+    v: isCount(1_000),
+    id: isPeerId,
+    nowMs: isCount(Number.MAX_SAFE_INTEGER),
+    keys: isArray(
+      isTuple<readonly [string, string]>(isString(64), isString(43, /^[A-Za-z0-9_-]{43}$/)),
+      8,
+    ),
+    iceServers: isArray(
+      isShape<IceServer>({
+        urls: isString(512, /^(stun|turn)s?:/),
+        username: isOptional(isString(256)),
+        credential: isOptional(isString(256)),
+      }),
+      8,
+    ),
+    peers: isArray(isHint, PEERS_PER_ANSWER_MAX),
+    config: isShape<RemoteConfig>({ enabled: isBoolean }),
+  }),
+  wanted: isShape<WantedMessage>({
+    type: isLiteral("wanted"),
+    q: isQuestion,
+    url: isUrl,
+    window: isWindow,
+    attestation: isOptional(isAttestation),
+    refused: isOptional(isShape<Refusal>({ reason: isString(256), retryMs: isCount(2 ** 32) })),
+    holders: isArray(isHint, PEERS_PER_ANSWER_MAX),
+  }),
+  attested: isShape<Extract<ServerMessage, { type: "attested" }>>({
+    type: isLiteral("attested"),
+    attestation: isAttestation,
+  }),
+  error: isShape<Extract<ServerMessage, { type: "error" }>>({
+    type: isLiteral("error"),
+    q: isOptional(isQuestion),
+    code: isString(64),
+    message: isString(512),
+  }),
+};
+
+/** @throws {NearcastError} `protocol/malformed` for anything that is not a valid message of a viewer. */
+export function decodeViewerMessage(value: unknown): ViewerMessage {
+  return decodeByType<ViewerMessage>(viewerGuards, value);
+}
+
+/** @throws {NearcastError} `protocol/malformed` for anything that is not a valid message of the server. */
+export function decodeServerMessage(value: unknown): ServerMessage {
+  return decodeByType<ServerMessage>(serverGuards, value);
+}

@@ -1,0 +1,31 @@
+// The few globals that the pure folders (core, protocol, engine) may use: all of them exist in pages,
+// workers and Node. Anything else (window, fetch, Date.now, setTimeout) does not compile there.
+interface AbortSignal {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+  throwIfAborted(): void;
+}
+interface SubtleDigest {
+  digest(algorithm: "SHA-256", data: ArrayBufferView | ArrayBuffer): Promise<ArrayBuffer>;
+}
+declare const crypto: { readonly subtle: SubtleDigest };
+declare class TextEncoder {
+  encode(text: string): Uint8Array<ArrayBuffer>;
+}
+declare class TextDecoder {
+  constructor(label?: string, options?: { fatal?: boolean });
+  decode(bytes: Uint8Array): string;
+}
+declare class URL {
+  constructor(url: string, base?: string);
+  readonly href: string;
+  readonly origin: string;
+  readonly protocol: string;
+  readonly host: string;
+  readonly hostname: string;
+  hash: string;
+  pathname: string;
+  search: string;
+}
+declare function btoa(binary: string): string;
+declare function atob(base64: string): string;
