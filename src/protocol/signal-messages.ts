@@ -35,6 +35,7 @@ export type ViewerMessage =
   | { readonly type: "leave"; readonly groups: readonly string[] }
   | AnnounceMessage
   | WantMessage
+  | StatsMessage
   | { readonly type: "report"; readonly peerId: string; readonly reason: "corrupt" | "stalled" };
 
 /** Enters groups (added to those already entered) and asks for neighbours. */
@@ -59,6 +60,19 @@ export interface WantMessage {
   readonly q: number;
   readonly url: string;
   readonly window: number;
+}
+
+/**
+ * Bytes since the viewer's last such message, by where they came from. The server adds them up for its
+ * operator; they are a viewer's word and nothing is decided by them. Never answered.
+ */
+export interface StatsMessage {
+  readonly type: "stats";
+  readonly cache: number;
+  readonly mesh: number;
+  readonly origin: number;
+  readonly uploaded: number;
+  readonly rejected: number;
 }
 
 /** Server → viewer. */
@@ -122,6 +136,7 @@ export const isPeerId: Guard<string> = isString(64, /^[A-Za-z0-9_-]{8,64}$/);
 export const isAssetId: Guard<string> = isString(22, /^[A-Za-z0-9_-]{22}$/);
 const isQuestion = isCount(2 ** 31);
 const isWindow = isCount(2 ** 18);
+const isBytes = isCount(2 ** 40);
 const isPercent = isCount(100);
 const isHint = isTuple<PeerHint>(isPeerId, isLiteral(0, 1, 2), isPercent);
 
@@ -153,6 +168,14 @@ const viewerGuards = {
     q: isQuestion,
     url: isUrl,
     window: isWindow,
+  }),
+  stats: isShape<StatsMessage>({
+    type: isLiteral("stats"),
+    cache: isBytes,
+    mesh: isBytes,
+    origin: isBytes,
+    uploaded: isBytes,
+    rejected: isBytes,
   }),
   report: isShape<Extract<ViewerMessage, { type: "report" }>>({
     type: isLiteral("report"),
