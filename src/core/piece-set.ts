@@ -25,6 +25,8 @@ export class PieceSet {
 
   /** `false` for every index outside `0 … pieceCount - 1`. */
   has(piece: number): boolean {
+    // The bounds first: `>>` would wrap an index beyond 32 bits to a small one.
+    if (!(piece >= 0 && piece < this.pieceCount)) return false;
     return ((this.#bits[piece >> 3] ?? 0) & (128 >> (piece & 7))) !== 0;
   }
 

@@ -28,7 +28,8 @@ export const isLiteral =
 export const isArray =
   <T>(item: Guard<T>, maxItems: number): Guard<readonly T[]> =>
   (value): value is readonly T[] =>
-    Array.isArray(value) && value.length <= maxItems && value.every((entry) => item(entry));
+    // Spread, because `every` skips holes, and structured clone keeps them.
+    Array.isArray(value) && value.length <= maxItems && [...value].every((entry) => item(entry));
 
 export const isEither =
   <A, B>(a: Guard<A>, b: Guard<B>): Guard<A | B> =>

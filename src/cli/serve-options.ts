@@ -1,0 +1,166 @@
+/**
+ * From words to `ServerOptions`: one table says for every flag which option it sets and how it is read;
+ * the environment variable `NEARCAST_<FLAG>` and the file of `--config` follow from it.
+ * @module
+ */
+import { readFile } from "node:fs/promises";
+import { parseArgs } from "node:util";
+import { NearcastError } from "../core/errors.js";
+import type { ServerOptions } from "../signal/index.js";
+
+type Kind = "text" | "list" | "number" | "switch";
+
+interface Flag {
+  readonly option: keyof ServerOptions;
+  readonly kind: Kind;
+  readonly help: string;
+}
+
+const FLAGS: Readonly<Record<string, Flag>> = {
+  host: { option: "host", kind: "text", help: "address to listen on (127.0.0.1)" },
+  port: { option: "port", kind: "number", help: "TCP port, 0 for any (9000)" },
+  site: { option: "sites", kind: "list", help: 'page origin that may connect; "*" in development' },
+  origin: { option: "origins", kind: "list", help: "origin, with or without path, to attest" },
+  root: { option: "root", kind: "text", help: "folder that the first origin serves" },
+  "fresh-ms": { option: "freshMs", kind: "number", help: "freshness of files below root (3600000)" },
+  "key-file": { option: "keyFile", kind: "text", help: "Ed25519 key, created if missing" },
+  ice: { option: "iceServers", kind: "list", help: "stun: or turn: URL for viewers" },
+  lan: { option: "lan", kind: "switch", help: "pass on private ICE candidates (true)" },
+  enabled: { option: "enabled", kind: "switch", help: "false: viewers use the origin only (true)" },
+  "trust-proxy": { option: "trustProxy", kind: "switch", help: "believe X-Forwarded-For (false)" },
+  "messages-per-second": {
+    option: "messagesPerSecond",
+    kind: "number",
+    help: "budget of one socket (30)",
+  },
+  "messages-burst": { option: "messagesBurst", kind: "number", help: "messages at once (60)" },
+  "sockets-per-address-max": {
+    option: "socketsPerAddressMax",
+    kind: "number",
+    help: "sockets of one address (64)",
+  },
+  "viewers-max": { option: "viewersMax", kind: "number", help: "sockets in all (50000)" },
+  "attested-windows-max": {
+    option: "attestedWindowsMax",
+    kind: "number",
+    help: "attestations in memory (20000)",
+  },
+  "attest-concurrent-max": {
+    option: "attestConcurrentMax",
+    kind: "number",
+    help: "windows read at the same time (8)",
+  },
+  "attest-timeout-ms": {
+    option: "attestTimeoutMs",
+    kind: "number",
+    help: "time an origin may take (10000)",
+  },
+  "ping-interval-ms": {
+    option: "pingIntervalMs",
+    kind: "number",
+    help: "time between pings (25000)",
+  },
+};
+
+/** What `--help` prints. */
+export const USAGE = [
+  "Usage: nearcast serve --site https://example.com --origin https://cdn.example.com [flags]",
+  "",
+  ...Object.entries(FLAGS).map(
+    ([name, { kind, help }]) =>
+      `  --${name.padEnd(24)} ${help}${kind === "list" ? "; repeatable" : ""}`,
+  ),
+  `  --${"config".padEnd(24)} JSON file with server options; flags and environment win over it`,
+  "",
+  "Every flag is also an environment variable: --key-file is NEARCAST_KEY_FILE, lists have commas.",
+].join("\n");
+
+/**
+ * Reads file, environment and flags.
+ *
+ * @returns Options for `startServer`, which checks their values, or `"help"`.
+ * @throws {NearcastError} `config/invalid` for an unknown flag, a malformed value or an unusable file.
+ */
+export async function optionsFrom(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<ServerOptions | "help"> {
+  const flags = parseFlags(args);
+  if (flags.has("help")) return "help";
+  if (flags.has("redis") || env["NEARCAST_REDIS"] !== undefined) {
+    throw invalid("--redis", "is not available yet: leave it out", flags.get("redis")?.[0] ?? "");
+  }
+  const file = flags.get("config")?.[0] ?? env["NEARCAST_CONFIG"];
+  const options: Record<string, unknown> = file === undefined ? {} : await readConfig(file);
+  for (const [name, flag] of Object.entries(FLAGS)) {
+    const variable = `NEARCAST_${name.toUpperCase().replaceAll("-", "_")}`;
+    const fromEnv = env[variable];
+    const given = flags.get(name);
+    if (given) options[flag.option] = valueOf(`--${name}`, flag.kind, given);
+    else if (fromEnv !== undefined) {
+      options[flag.option] = valueOf(
+        variable,
+        flag.kind,
+        flag.kind === "list" ? fromEnv.split(",") : [fromEnv],
+      );
+    }
+  }
+  return { sites: [], ...options };
+}
+
+/** Flags as written; `--lan` alone means `--lan=true`. */
+function parseFlags(args: readonly string[]): Map<string, string[]> {
+  const isSwitch = (word: string) => FLAGS[word.slice(2)]?.kind === "switch";
+  const written = args.map((word) => (isSwitch(word) ? `${word}=true` : word));
+  const names = [...Object.keys(FLAGS), "config", "redis"];
+  const texts = names.map((name) => [name, { type: "string", multiple: true }] as const);
+  try {
+    const { values } = parseArgs({
+      args: written,
+      options: { ...Object.fromEntries(texts), help: { type: "boolean", short: "h" } },
+      strict: true,
+    });
+    return new Map(
+      Object.entries(values).map(([name, value]) => [name, [value ?? []].flat().map(String)]),
+    );
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new NearcastError("config/invalid", `Cannot read flags: ${message.split(". ")[0]}`);
+  }
+}
+
+async function readConfig(file: string): Promise<Record<string, unknown>> {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(await readFile(file, "utf8"));
+  } catch (error) {
+    throw new NearcastError("config/invalid", `Cannot read --config "${file}" as JSON`, {
+      cause: error,
+    });
+  }
+  if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) {
+    return { ...parsed };
+  }
+  throw invalid("--config", "must hold a JSON object", file);
+}
+
+function valueOf(name: string, kind: Kind, given: readonly string[]): unknown {
+  const last = given.at(-1) ?? "";
+  if (kind === "list") return given.map((item) => item.trim()).filter((item) => item !== "");
+  if (kind === "number") {
+    if (/^\d{1,15}$/.test(last)) return Number(last);
+    throw invalid(name, "must be a whole number", last);
+  }
+  if (kind === "switch") {
+    if (/^(1|true|0|false)$/.test(last)) return last === "1" || last === "true";
+    throw invalid(name, "must be true or false", last);
+  }
+  return last;
+}
+
+function invalid(name: string, rule: string, value: string): NearcastError {
+  return new NearcastError(
+    "config/invalid",
+    `Cannot start server as ${name} ${rule}: current value is "${value}"`,
+  );
+}

@@ -1,0 +1,52 @@
+/**
+ * When a request's bytes are needed. This module is pure.
+ * @module
+ */
+
+/** What one page reports of its media elements, the least buffered one first in mind. */
+export interface PlaybackState {
+  /** Seconds buffered ahead of the play position; 0 while seeking or waiting. */
+  readonly aheadS: number;
+  readonly rate: number;
+  readonly paused: boolean;
+  readonly hidden: boolean;
+}
+
+/** A page with media that is paused or hidden is never urgent. */
+const RELAXED_MS = 30_000;
+/** What must stay in the buffer: decoding, appending and one round of planning. */
+const MARGIN_MS = 1_000;
+
+/**
+ * The time by which a request must be complete, on the clock of `nowMs`.
+ *
+ * @param openedMs When the page asked.
+ * @param playback State of the page that asks; `undefined` if it has no media element.
+ * @param originMs What the origin itself would need for the request: nothing may be slower than that
+ * without a buffer to hide it.
+ */
+export function deadlineOf({
+  openedMs,
+  nowMs,
+  playback,
+  originMs,
+}: {
+  readonly openedMs: number;
+  readonly nowMs: number;
+  readonly playback: PlaybackState | undefined;
+  readonly originMs: number;
+}): number {
+  const asOriginMs = openedMs + originMs;
+  if (playback === undefined) return asOriginMs;
+  if (playback.paused || playback.hidden) {
+    return playback.aheadS > 1 ? Math.max(asOriginMs, nowMs + RELAXED_MS) : asOriginMs;
+  }
+  const bufferedMs = (playback.aheadS * 1_000) / Math.max(0.25, playback.rate);
+  return Math.max(asOriginMs, nowMs + bufferedMs - MARGIN_MS);
+}
+
+/** How long a request may wait for links and attestations that are on their way. */
+export function patienceMs(nowMs: number, deadlineMs: number, originMs: number): number {
+  const slackMs = deadlineMs - nowMs - originMs;
+  return Math.max(0, Math.min(2_000, slackMs / 2));
+}

@@ -1,0 +1,36 @@
+/**
+ * What is known of the origin's speed: the bar that the mesh has to clear. This module is pure.
+ * @module
+ */
+import { Ewma } from "../core/ewma.js";
+
+/** Assumed until measured: a plain CDN over a plain line (20 Mbit/s, 60 ms to the first byte). */
+const RATE_BYTES_PER_MS = 2_500;
+const FIRST_BYTE_MS = 60;
+
+export class OriginSource {
+  readonly #rate = new Ewma(0.3);
+  readonly #firstByte = new Ewma(0.3);
+
+  get rateBytesPerMs(): number {
+    return this.#rate.value ?? RATE_BYTES_PER_MS;
+  }
+
+  get firstByteMs(): number {
+    return this.#firstByte.value ?? FIRST_BYTE_MS;
+  }
+
+  /** Expected time to fetch `bytes`, in milliseconds. */
+  expectedMs(bytes: number): number {
+    return this.firstByteMs + bytes / this.rateBytesPerMs;
+  }
+
+  /** One response: time to its first piece, then `bytes` in `durationMs` after that. */
+  sampleFirstByte(durationMs: number): void {
+    this.#firstByte.add(durationMs);
+  }
+
+  sampleRate(bytes: number, durationMs: number): void {
+    this.#rate.add(bytes / Math.max(0.5, durationMs));
+  }
+}

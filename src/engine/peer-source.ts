@@ -1,0 +1,132 @@
+/**
+ * What the planner knows of one linked peer: what it holds, what it was asked for, how fast and how
+ * reliable it has been. This module is pure.
+ * @module
+ */
+import { Ewma } from "../core/ewma.js";
+import type { PieceSet } from "../core/piece-set.js";
+import { HOLDINGS_PER_PEER_MAX, LINK_REQUESTS_MAX, PIECE_BYTES } from "../protocol/limits.js";
+import { PullWindow } from "./pull-window.js";
+
+/** One piece asked of one peer. */
+export interface Ask {
+  readonly id: number;
+  readonly assetId: string;
+  readonly piece: number;
+  readonly askedMs: number;
+  readonly timeoutMs: number;
+}
+
+/** Consecutive time-outs after which a link is given up. */
+const STALLS_MAX = 4;
+const BACKOFF_MIN_MS = 100;
+const BACKOFF_MAX_MS = 1_600;
+
+export class PeerSource {
+  readonly id: string;
+  readonly holdings = new Map<string, PieceSet>();
+  readonly asks = new Map<number, Ask>();
+  readonly window = new PullWindow();
+  readonly #rate = new Ewma(0.25);
+  #rttMs: number;
+  #lastArrivalMs = 0;
+  #backoffMs = BACKOFF_MIN_MS;
+  #backoffUntilMs = 0;
+  #stalls = 0;
+
+  constructor(id: string, rttMs: number) {
+    this.id = id;
+    this.#rttMs = rttMs;
+  }
+
+  get rttMs(): number {
+    return this.#rttMs;
+  }
+
+  /** Goodput in bytes per millisecond; `undefined` before the first piece. */
+  get rateBytesPerMs(): number | undefined {
+    return this.#rate.value;
+  }
+
+  get queuedBytes(): number {
+    return this.asks.size * PIECE_BYTES;
+  }
+
+  /** Whether the peer has failed to answer so often that the link is not worth keeping. */
+  get stalled(): boolean {
+    return this.#stalls >= STALLS_MAX;
+  }
+
+  get backoffUntilMs(): number {
+    return this.#backoffUntilMs;
+  }
+
+  setRtt(rttMs: number): void {
+    this.#rttMs = rttMs;
+  }
+
+  /** Remembers holdings; the asset learned of first is forgotten when there are too many. */
+  setHoldings(assetId: string, pieces: PieceSet): void {
+    this.holdings.delete(assetId);
+    this.holdings.set(assetId, pieces);
+    if (this.holdings.size > HOLDINGS_PER_PEER_MAX) {
+      const [oldest] = this.holdings.keys();
+      if (oldest !== undefined) this.holdings.delete(oldest);
+    }
+  }
+
+  holds(assetId: string, piece: number): boolean {
+    return this.holdings.get(assetId)?.has(piece) ?? false;
+  }
+
+  available(nowMs: number): boolean {
+    return nowMs >= this.#backoffUntilMs;
+  }
+
+  /** Whether one more piece may be asked for. */
+  hasRoom(): boolean {
+    const room =
+      this.queuedBytes + PIECE_BYTES <= this.window.bytes && this.asks.size < LINK_REQUESTS_MAX;
+    if (!room) this.window.markLimited();
+    return room;
+  }
+
+  /** Expected time until one more piece asked now is here, in milliseconds. */
+  expectedMs(fallbackRateBytesPerMs: number): number {
+    const rate = this.rateBytesPerMs ?? fallbackRateBytesPerMs;
+    return this.#rttMs + (this.queuedBytes + PIECE_BYTES) / rate;
+  }
+
+  asked(ask: Ask): void {
+    this.asks.set(ask.id, ask);
+  }
+
+  /** A good piece arrived. */
+  arrived(ask: Ask, bytes: number, nowMs: number): void {
+    this.asks.delete(ask.id);
+    const tripMs = Math.max(1, nowMs - ask.askedMs);
+    // Back-to-back pieces show the link's rate; a lone one only shows its round trip.
+    const busyMs = Math.max(0.5, nowMs - Math.max(ask.askedMs, this.#lastArrivalMs));
+    this.#rate.add(bytes / (this.#lastArrivalMs > ask.askedMs ? busyMs : tripMs));
+    this.#lastArrivalMs = nowMs;
+    this.window.arrived(nowMs, tripMs);
+    this.#stalls = 0;
+    this.#backoffMs = BACKOFF_MIN_MS;
+  }
+
+  /** The peer said that it is busy: leave it alone, with jitter, so that not all come back at once. */
+  refused(askId: number, retryMs: number, nowMs: number, random: () => number): void {
+    this.asks.delete(askId);
+    this.#stalls = 0;
+    this.#backoffUntilMs = nowMs + Math.max(retryMs, this.#backoffMs * (0.5 + random()));
+    this.#backoffMs = Math.min(BACKOFF_MAX_MS, this.#backoffMs * 2);
+  }
+
+  /** The peer did not answer in time. */
+  timedOut(askId: number, nowMs: number): void {
+    this.asks.delete(askId);
+    this.#stalls++;
+    this.window.collapsed();
+    this.#backoffUntilMs = nowMs + 250 * 2 ** Math.min(this.#stalls, 4);
+  }
+}

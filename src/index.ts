@@ -1,0 +1,8 @@
+/**
+ * Nearcast for a page: the whole public API.
+ * @module
+ */
+export { type ErrorCode, NearcastError } from "./core/errors.js";
+export { type LinkInfo, Nearcast, type NearcastStats, type Role } from "./nearcast.js";
+export type { Consent, NearcastOptions } from "./options.js";
+export { start } from "./start.js";

@@ -1,0 +1,323 @@
+/**
+ * The host's side of one request of the worker: decides between passing through and pieces, hands the
+ * planner's work to the worker, and learns from the origin bytes that the worker shows it.
+ * @module
+ */
+import { deadlineOf, patienceMs, type PlaybackState } from "../engine/deadline.js";
+import type { Command, Planner } from "../engine/planner.js";
+import { type ByteRange, type PieceRange, piecesOfBytes, windowOf } from "../protocol/asset.js";
+import { OPEN_RANGE_MAX_BYTES, PIECE_BYTES, WINDOW_BYTES } from "../protocol/limits.js";
+import { type VerifiedPiece, verifyPiece } from "../protocol/verify.js";
+import type { DeliveryMessage, HostMessage, Want } from "../protocol/worker-messages.js";
+import type { PieceLibrary } from "./piece-library.js";
+import type { Trust, TrustedAsset } from "./trust.js";
+
+export interface SessionOptions {
+  readonly id: number;
+  readonly want: Want;
+  readonly port: MessagePort;
+  readonly planner: Planner;
+  readonly library: PieceLibrary;
+  readonly trust: Trust;
+  readonly now: () => number;
+  readonly playback: () => PlaybackState | undefined;
+  /** Attestation (or refusal) of a window, from the index; resolves when it is known either way. */
+  readonly attest: (url: string, window: number) => Promise<void>;
+  readonly hopeful: (assetId: string) => boolean;
+  readonly run: (commands: readonly Command[]) => void;
+  readonly onEnd: (session: DeliverySession) => void;
+  readonly onError: (error: unknown) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Origin pieces that wait for their attestation. */
+const UNVERIFIED_MAX_PIECES = 128;
+
+export class DeliverySession {
+  readonly id: number;
+  readonly url: string;
+  readonly #options: SessionOptions;
+  readonly #lifetime = new AbortController();
+  readonly #openedMs: number;
+  readonly #hashed = new Set<number>();
+  #asset: TrustedAsset | undefined;
+  #pieces: PieceRange = { from: 0, to: 0 };
+  readonly #sent = new Set<number>();
+  readonly #unverified = new Map<number, Uint8Array<ArrayBuffer>>();
+  #planned = false;
+  #firstByteMs: number | undefined;
+  #observedBytes = 0;
+
+  constructor(options: SessionOptions) {
+    this.id = options.id;
+    this.url = options.want.url;
+    this.#options = options;
+    this.#openedMs = options.now();
+    options.port.onmessage = ({ data }: MessageEvent<DeliveryMessage>) => this.#receive(data);
+    options.signal.addEventListener("abort", () => this.#leave(), { signal: this.closed });
+    this.#post({ type: "accept" });
+  }
+
+  /** Aborts when the request is over. */
+  get closed(): AbortSignal {
+    return this.#lifetime.signal;
+  }
+
+  get assetId(): string | undefined {
+    return this.#planned ? this.#asset?.assetId : undefined;
+  }
+
+  /** When the page needs the bytes, judged by what its players have buffered now. */
+  get deadlineMs(): number {
+    const pieces = this.#pieces.to - this.#pieces.from;
+    return this.#deadlineFor(pieces > 0 ? pieces * PIECE_BYTES : this.#expectedBytes());
+  }
+
+  /** Decides how the request is answered; the worker waits for this. */
+  async decide(): Promise<void> {
+    const { url } = this.want;
+    const { trust } = this.#options;
+    if (trust.refused(url)) return this.#passThrough(false);
+    const firstWindow = Math.floor((this.want.range?.start ?? 0) / WINDOW_BYTES);
+    const attested = () => trust.find(url)?.windows.has(firstWindow) ?? false;
+    const attesting = attested() ? undefined : this.#options.attest(url, firstWindow);
+    if (attesting) await this.#patiently(attesting);
+    if (this.closed.aborted) return;
+    const asset = trust.find(url);
+    if (!asset || !attested() || !(await this.#answerable(asset))) {
+      this.#passThrough(!trust.refused(url));
+      return;
+    }
+    this.#plan(asset);
+  }
+
+  /** A verified piece is in the library: the worker gets its own copy. */
+  deliver({ piece, bytes }: VerifiedPiece, source: "mesh" | "cache"): void {
+    if (!this.#planned || this.#sent.has(piece)) return;
+    if (piece < this.#pieces.from || piece >= this.#pieces.to) return;
+    this.#sent.add(piece);
+    const copy = bytes.slice();
+    this.#post({ type: "piece", piece, bytes: copy, source }, [copy.buffer]);
+  }
+
+  /** The planner orders pieces from the origin. */
+  fetch({ from, to }: PieceRange): void {
+    this.#post({ type: "fetch", from, to });
+  }
+
+  fail(): void {
+    this.#post({ type: "fail" });
+    this.#close();
+  }
+
+  private get want(): Want {
+    return this.#options.want;
+  }
+
+  /** Waits for the attestation as long as the deadline allows, and not at all when bytes are urgent. */
+  async #patiently(attesting: Promise<void>): Promise<void> {
+    const originMs = this.#options.planner.originMs(this.#expectedBytes());
+    const waitMs = patienceMs(this.#options.now(), this.deadlineMs, originMs);
+    if (waitMs <= 0) return;
+    await Promise.race([
+      attesting,
+      new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, waitMs);
+        void attesting.then(() => clearTimeout(timer));
+      }),
+    ]);
+  }
+
+  /** Whether pieces can answer it, and somebody but the origin has them or soon will. */
+  async #answerable(asset: TrustedAsset): Promise<boolean> {
+    const { planner, library, hopeful } = this.#options;
+    const range = this.#rangeOf(asset);
+    if (!range) return false;
+    this.#pieces = piecesOfBytes(range);
+    await this.#attestAll(asset);
+    const { from, to } = this.#pieces;
+    if (library.have(asset).hasRange(from, to)) return true;
+    if (planner.heldByPeers(asset.assetId, this.#pieces)) return true;
+    const patientMs = this.#patientUntil() - this.#options.now();
+    return patientMs > 0 && hopeful(asset.assetId);
+  }
+
+  /** Asks for the attestation of the windows that are still missing; bodies above 4 MiB have several. */
+  async #attestAll(asset: TrustedAsset): Promise<void> {
+    const { from, to } = this.#pieces;
+    for (let window = windowOf(from); window <= windowOf(Math.max(from, to - 1)); window++) {
+      if (!asset.windows.has(window)) await this.#patiently(this.#options.attest(asset.url, window));
+      if (!asset.windows.has(window)) {
+        // Later windows are asked for as the request gets there; the first ones must be here.
+        void this.#options.attest(asset.url, window);
+        return;
+      }
+    }
+  }
+
+  #plan(asset: TrustedAsset): void {
+    const { planner, library, now, run } = this.#options;
+    this.#asset = asset;
+    this.#planned = true;
+    this.#post({
+      type: "mesh",
+      assetId: asset.assetId,
+      length: asset.length,
+      headers: asset.headers,
+    });
+    this.#sendHashes();
+    const have = library.have(asset);
+    void this.#deliverHeld(asset);
+    run(
+      planner.open(
+        {
+          id: this.id,
+          assetId: asset.assetId,
+          pieceCount: have.pieceCount,
+          pieces: this.#pieces,
+          deadlineMs: this.deadlineMs,
+          patientUntilMs: this.#patientUntil(),
+        },
+        have,
+        now(),
+      ),
+    );
+  }
+
+  /** Pieces that are here already, in order, a few at a time. */
+  async #deliverHeld(asset: TrustedAsset): Promise<void> {
+    const { library } = this.#options;
+    for (let piece = this.#pieces.from; piece < this.#pieces.to; piece++) {
+      if (this.closed.aborted) return;
+      if (this.#sent.has(piece) || !library.have(asset).has(piece)) continue;
+      const held = await library.read(asset, piece);
+      if (held) this.deliver(held, "cache");
+    }
+  }
+
+  #sendHashes(): void {
+    for (const window of this.#asset?.windows.values() ?? []) {
+      const { firstPiece, hashes } = window;
+      const wanted = firstPiece < this.#pieces.to && firstPiece + hashes.length > this.#pieces.from;
+      if (!wanted || this.#hashed.has(firstPiece)) continue;
+      this.#hashed.add(firstPiece);
+      this.#post({ type: "hashes", firstPiece, hashes });
+    }
+  }
+
+  #passThrough(observe: boolean): void {
+    this.#post({ type: "origin", observe });
+    if (!observe) this.#close();
+  }
+
+  #receive(message: DeliveryMessage): void {
+    switch (message.type) {
+      case "head":
+        this.#firstByteMs = this.#options.now() - this.#openedMs;
+        return;
+      case "origin-piece":
+        void this.#learn(message.piece, message.bytes).catch(this.#options.onError);
+        return;
+      case "origin-end":
+        if (message.corrupt) this.#options.trust.distrust(this.url);
+        return this.#options.run(
+          this.#options.planner.originEnded(this.id, message.complete, this.#options.now()),
+        );
+      case "position":
+        this.#sendHashes();
+        return this.#options.run(
+          this.#options.planner.advance(this.id, message.piece, this.#options.now()),
+        );
+      case "end":
+        return void this.#finish(message.complete);
+    }
+  }
+
+  /** The origin sent a piece: kept only if it equals the attestation (rule R8). */
+  async #learn(piece: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    this.#observedBytes += bytes.byteLength;
+    const { trust, library, planner, now, run } = this.#options;
+    const asset = this.#asset ?? trust.find(this.url);
+    const window = asset?.windows.get(windowOf(piece));
+    if (!asset || !window) {
+      if (this.#unverified.size < UNVERIFIED_MAX_PIECES) this.#unverified.set(piece, bytes);
+      return;
+    }
+    const verified = await verifyPiece(window, piece, bytes);
+    if (!verified) return trust.distrust(this.url);
+    library.add(asset, verified);
+    this.#sent.add(piece);
+    if (this.#planned) run(planner.originArrived(this.id, piece, bytes.byteLength, now()));
+  }
+
+  /** The request is over; what was observed may still wait for its attestation. */
+  async #finish(complete: boolean): Promise<void> {
+    const { now, planner, trust, attest } = this.#options;
+    if (!this.#planned && this.#firstByteMs !== undefined && complete) {
+      const durationMs = now() - this.#openedMs - this.#firstByteMs;
+      planner.sampleOrigin({
+        firstByteMs: this.#firstByteMs,
+        bytes: this.#observedBytes,
+        durationMs,
+      });
+    }
+    this.#close();
+    if (this.#unverified.size === 0) return;
+    const windows = new Set([...this.#unverified.keys()].map(windowOf));
+    for (const window of windows) await attest(this.url, window);
+    if (trust.refused(this.url)) return;
+    for (const [piece, bytes] of this.#unverified) {
+      this.#unverified.delete(piece);
+      await this.#learn(piece, bytes);
+    }
+    this.#unverified.clear();
+  }
+
+  #rangeOf({ length }: TrustedAsset): ByteRange | undefined {
+    const { range } = this.want;
+    if (!range) return { start: 0, end: length };
+    if (range.start >= length) return undefined;
+    const end = range.end ?? range.start + OPEN_RANGE_MAX_BYTES;
+    return { start: range.start, end: Math.min(end, length) };
+  }
+
+  #deadlineFor(bytes: number): number {
+    const { planner, playback, now } = this.#options;
+    return deadlineOf({
+      openedMs: this.#openedMs,
+      nowMs: now(),
+      playback: playback(),
+      originMs: planner.originMs(bytes),
+    });
+  }
+
+  /** Before anything is known of the asset. */
+  #expectedBytes(): number {
+    const { range } = this.want;
+    return range?.end === undefined ? 2 ** 20 : range.end - range.start;
+  }
+
+  #patientUntil(): number {
+    const bytes = (this.#pieces.to - this.#pieces.from) * PIECE_BYTES;
+    const originMs = this.#options.planner.originMs(bytes);
+    return this.#openedMs + patienceMs(this.#openedMs, this.deadlineMs, originMs);
+  }
+
+  #post(message: HostMessage, transfer: Transferable[] = []): void {
+    if (!this.closed.aborted) this.#options.port.postMessage(message, transfer);
+  }
+
+  /** The page goes away or the mesh stops: the worker finishes alone. */
+  #leave(): void {
+    this.#post({ type: "fail" });
+    this.#close();
+  }
+
+  #close(): void {
+    if (this.closed.aborted) return;
+    this.#lifetime.abort();
+    this.#options.port.close();
+    this.#options.run(this.#options.planner.close(this.id));
+    this.#options.onEnd(this);
+  }
+}

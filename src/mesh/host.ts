@@ -1,0 +1,408 @@
+/**
+ * The mesh of one browser profile, run by its host tab: builds signaling, index, links, library and
+ * planner, and carries events between them. It joins on the first accelerated request, never at page load.
+ * @module
+ */
+import { PieceSet } from "../core/piece-set.js";
+import type { PlaybackState } from "../engine/deadline.js";
+import { type Command, Planner } from "../engine/planner.js";
+import { bytesOfPiece, groupOf, windowCountOf, windowOf } from "../protocol/asset.js";
+import type { IceServer, JoinedMessage } from "../protocol/signal-messages.js";
+import type { HeldWindows } from "../protocol/signal-messages.js";
+import { verifyPiece } from "../protocol/verify.js";
+import type { Want } from "../protocol/worker-messages.js";
+import { PieceStore } from "../store/piece-store.js";
+import { DeliverySession } from "./delivery-session.js";
+import { HaveGossip } from "./have-gossip.js";
+import { IndexClient } from "./index-client.js";
+import { Neighbours } from "./neighbours.js";
+import type { PeerLink } from "./peer-link.js";
+import { Signaling } from "./peerjs-peer.js";
+import { PieceLibrary } from "./piece-library.js";
+import { Trust, type TrustedAsset } from "./trust.js";
+import { Uploader } from "./uploader.js";
+
+export interface HostConfig {
+  readonly serverUrl: URL;
+  readonly iceServers: readonly IceServer[];
+  readonly lan: boolean;
+  readonly attestationKey: string | undefined;
+  readonly cacheMaxBytes: number;
+  readonly linksMax: number;
+  readonly uploadMaxRate: number;
+  readonly uploadMaxParallel: number;
+}
+
+/** What the host counts, from its start. */
+export interface MeshCounts {
+  uploaded: number;
+  rejected: number;
+}
+
+export interface HostHandlers {
+  /** Playback of a page, by its client id; `undefined` if it has no media element. */
+  playbackOf(clientId: string): PlaybackState | undefined;
+  onLink(link: PeerLink, state: "open" | "closed"): void;
+  onGroups(groups: readonly string[]): void;
+  onEnabled(enabled: boolean): void;
+  onError(error: unknown): void;
+}
+
+export interface HostOptions {
+  readonly config: HostConfig;
+  readonly handlers: HostHandlers;
+  /** Monotonic, milliseconds. */
+  readonly now: () => number;
+  /** Unix milliseconds. */
+  readonly wallNow: () => number;
+  readonly random: () => number;
+  readonly signal: AbortSignal;
+}
+
+const TICK_MS = 50;
+/** How often a viewer with too few links asks for more. */
+const REFRESH_MS = 10_000;
+
+export class MeshHost {
+  readonly counts: MeshCounts = { uploaded: 0, rejected: 0 };
+  readonly #options: HostOptions;
+  readonly #trust: Trust;
+  readonly #library: PieceLibrary;
+  readonly #store: PieceStore;
+  readonly #planner: Planner;
+  readonly #neighbours: Neighbours;
+  readonly #uploader: Uploader;
+  readonly #gossip: HaveGossip;
+  readonly #sessions = new Map<number, DeliverySession>();
+  readonly #loaded: Promise<void>;
+  #signaling: Signaling | undefined;
+  #index: IndexClient | undefined;
+  #joined = false;
+  #enabled = true;
+  #lastSession = 0;
+  #ticker: ReturnType<typeof setInterval> | undefined;
+  #sources = { cache: 0, mesh: 0, origin: 0 };
+  #told = { cache: 0, mesh: 0, origin: 0, uploaded: 0, rejected: 0 };
+
+  constructor(options: HostOptions) {
+    this.#options = options;
+    const { config, handlers, now, random } = options;
+    this.#trust = new Trust({ pinnedKey: config.attestationKey, nowMs: options.wallNow });
+    this.#store = new PieceStore({
+      maxBytes: config.cacheMaxBytes,
+      now: options.wallNow,
+      onError: handlers.onError,
+      onEvict: (assetId, window) => this.#library.evicted(assetId, window),
+    });
+    this.#library = new PieceLibrary({
+      store: this.#store,
+      trust: this.#trust,
+      handlers: {
+        onAdded: (asset, piece) => this.#pieceAdded(asset, piece),
+        onGone: (assetId) => this.#piecesGone(assetId),
+      },
+    });
+    this.#planner = new Planner({ random, hopeful: (assetId) => this.#hopeful(assetId) });
+    this.#neighbours = this.#makeNeighbours();
+    this.#gossip = new HaveGossip({
+      library: this.#library,
+      trust: this.#trust,
+      links: () => this.#neighbours.open,
+    });
+    this.#uploader = new Uploader({
+      maxBytesPerS: config.uploadMaxRate,
+      maxParallel: config.uploadMaxParallel,
+      random,
+      now,
+      read: async (assetId, piece) => {
+        const asset = this.#trust.byId(assetId);
+        return asset && this.#library.read(asset, piece);
+      },
+      onUploaded: (bytes) => {
+        this.counts.uploaded += bytes;
+      },
+    });
+    this.#loaded = this.#library.load().catch(handlers.onError);
+    options.signal.addEventListener("abort", () => this.#stop(), { once: true });
+  }
+
+  get links(): readonly PeerLink[] {
+    return this.#neighbours.open;
+  }
+
+  get indexState(): "open" | "connecting" | "closed" {
+    if (!this.#signaling) return "closed";
+    return this.#signaling.open && this.#joined ? "open" : "connecting";
+  }
+
+  distanceOf(peerId: string): 0 | 1 | 2 {
+    return this.#neighbours.distanceOf(peerId);
+  }
+
+  /** `false`: requests go to the origin, nothing is uploaded (pause, kill switch). */
+  set enabled(enabled: boolean) {
+    this.#enabled = enabled;
+    this.#uploader.enabled = enabled;
+  }
+
+  /** Enters the groups of an earlier host, so that its viewers are served on. */
+  resume(groups: readonly string[]): void {
+    for (const group of groups) this.#enter(group);
+  }
+
+  /** Takes one request of the worker; the port is ours from now on. */
+  async serve(want: Want, port: MessagePort): Promise<void> {
+    const session = new DeliverySession({
+      id: ++this.#lastSession,
+      want,
+      port,
+      planner: this.#planner,
+      library: this.#library,
+      trust: this.#trust,
+      now: this.#options.now,
+      playback: () => this.#options.handlers.playbackOf(want.clientId),
+      attest: (url, window) => this.#attest(url, window),
+      hopeful: (assetId) => this.#hopeful(assetId),
+      run: (commands) => this.#run(commands),
+      onEnd: (ended) => this.#sessions.delete(ended.id),
+      onError: this.#options.handlers.onError,
+      signal: this.#options.signal,
+    });
+    this.#sessions.set(session.id, session);
+    this.#ticker ??= setInterval(() => this.#tick(), TICK_MS);
+    if (!this.#enabled) return session.fail();
+    this.#enter(groupOf(want.url));
+    await this.#loaded;
+    await session.decide();
+  }
+
+  /** Bytes that a page received, for the server's operator. */
+  countDelivered(bytes: { cache: number; mesh: number; origin: number }): void {
+    this.#sources.cache += bytes.cache;
+    this.#sources.mesh += bytes.mesh;
+    this.#sources.origin += bytes.origin;
+  }
+
+  /** Windows were served from the store by the worker. */
+  used(assetId: string, from: number, to: number): void {
+    this.#store.touch(assetId, from, to);
+  }
+
+  #enter(group: string): void {
+    this.#connect();
+    if (this.#index?.groups.has(group)) return;
+    this.#index?.join(group);
+    this.#options.handlers.onGroups([...(this.#index?.groups ?? [])]);
+  }
+
+  /** The socket is opened by the first accelerated request (rule R52). */
+  #connect(): void {
+    if (this.#signaling || this.#options.signal.aborted) return;
+    const { config, handlers, signal, random } = this.#options;
+    const index = new IndexClient({
+      send: (message) => this.#signaling?.send(message) ?? false,
+      isOpen: () => this.#signaling?.open ?? false,
+      handlers: {
+        onJoined: (message) => void this.#onJoined(message).catch(handlers.onError),
+        onAttested: (attestation) =>
+          void this.#trust.accept(attestation).catch(handlers.onError),
+        onError: handlers.onError,
+      },
+      holdings: () => [...this.#library.holdings()].map(({ asset }) => asset.assetId),
+      held: (assetId) => this.#heldWindows(assetId),
+      loadPercent: () => this.#uploader.loadPercent,
+      takeStats: () => this.#takeStats(),
+      signal,
+    });
+    this.#index = index;
+    this.#signaling = new Signaling({
+      url: config.serverUrl,
+      iceServers: config.iceServers,
+      lan: config.lan,
+      random,
+      signal,
+      handlers: {
+        onOpen: (id) => {
+          this.#neighbours.ownId = id;
+          index.opened();
+        },
+        onClosed: () => {
+          this.#joined = false;
+          index.closed();
+        },
+        onMessage: (message) => index.receive(message),
+        onConnection: (connection) => this.#neighbours.accept(connection),
+        onError: handlers.onError,
+      },
+    });
+    const refresh = setInterval(() => {
+      if (this.#joined && this.#neighbours.open.length < this.#options.config.linksMax / 2) index.refresh();
+    }, REFRESH_MS);
+    signal.addEventListener("abort", () => clearInterval(refresh));
+  }
+
+  async #onJoined(message: JoinedMessage): Promise<void> {
+    this.#neighbours.ownId = message.id;
+    if (message.iceServers.length > 0 && this.#options.config.iceServers.length === 0) {
+      if (this.#signaling) this.#signaling.iceServers = message.iceServers;
+    }
+    if (message.config.enabled !== this.#enabled) this.#options.handlers.onEnabled(message.config.enabled);
+    this.#neighbours.dialAll(message.peers);
+    await this.#trust.meetServer(message.nowMs, message.keys);
+    this.#joined = true;
+  }
+
+  /** Attestation or refusal of one window; a silent index counts as neither. */
+  async #attest(url: string, window: number): Promise<void> {
+    if (!this.#index || this.#trust.refused(url)) return;
+    try {
+      const { attestation, refused, holders } = await this.#index.want(url, window);
+      if (refused) this.#trust.refuse(url, refused);
+      if (attestation) await this.#trust.accept(attestation);
+      const linked = holders.some(([peerId]) => this.#neighbours.get(peerId)?.open);
+      if (!linked) this.#neighbours.dialAll(holders);
+    } catch (error) {
+      this.#options.handlers.onError(error);
+    }
+  }
+
+  /** Links or answers are on their way that may change who holds the asset. */
+  #hopeful(_assetId: string): boolean {
+    if (!this.#signaling) return false;
+    return !this.#joined || this.#neighbours.pending || (this.#index?.asking ?? false) || this.#gossip.fresh(this.#options.now());
+  }
+
+  #makeNeighbours(): Neighbours {
+    const { now, config, handlers } = this.#options;
+    return new Neighbours({
+      dial: (peerId) => this.#signaling?.dial(peerId),
+      now,
+      linksMax: config.linksMax,
+      handlers: {
+        onOpen: (link) => {
+          this.#planner.addPeer(link.peerId, link.rttMs ?? 50);
+          this.#gossip.greet(link, now());
+          handlers.onLink(link, "open");
+        },
+        onClosed: (link) => {
+          this.#run(this.#planner.removePeer(link.peerId, now()));
+          if (link.everOpen) handlers.onLink(link, "closed");
+        },
+        onRtt: (link, rttMs) => this.#planner.setRtt(link.peerId, rttMs),
+        onHave: (link, { assetId, pieceCount, from, bits }) => {
+          const known = this.#planner.holdingsOf(link.peerId, assetId);
+          const pieces = known?.pieceCount === pieceCount ? known : new PieceSet(pieceCount);
+          pieces.addBits(bits, from);
+          this.#run(this.#planner.setHoldings(link.peerId, assetId, pieces, now()));
+        },
+        onDrop: (link, assetId) =>
+          this.#run(this.#planner.setHoldings(link.peerId, assetId, undefined, now())),
+        onRequest: (link, { id, assetId, piece }) => this.#uploader.accept(link, id, assetId, piece),
+        onCancel: (link, id) => this.#uploader.cancel(link, id),
+        onPiece: (link, askId, bytes) =>
+          void this.#pieceReceived(link, askId, bytes).catch(handlers.onError),
+        onReject: (link, askId, reason, retryMs) =>
+          this.#run(
+            this.#planner.pieceRefused(link.peerId, askId, {
+              busyMs: reason === "absent" ? undefined : retryMs,
+              nowMs: now(),
+            }),
+          ),
+      },
+    });
+  }
+
+  /** A peer's bytes: verified here, before anybody else sees them (rule R1). */
+  async #pieceReceived(link: PeerLink, askId: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    const asked = this.#planner.askOf(link.peerId, askId);
+    const asset = asked && this.#trust.byId(asked.assetId);
+    const window = asked && asset?.windows.get(windowOf(asked.piece));
+    if (!asked || !asset || !window) return; // taken back, or its attestation expired meanwhile
+    const verified = await verifyPiece(window, asked.piece, bytes);
+    const { now } = this.#options;
+    if (!verified) {
+      this.counts.rejected += bytes.byteLength;
+      this.#index?.report(link.peerId, "corrupt");
+      return this.#run(this.#planner.pieceCorrupt(link.peerId, now()));
+    }
+    this.#library.add(asset, verified);
+    for (const session of this.#sessions.values()) {
+      if (session.assetId === asset.assetId) session.deliver(verified, "mesh");
+    }
+    this.#run(this.#planner.pieceArrived(link.peerId, askId, bytes.byteLength, now()));
+  }
+
+  #run(commands: readonly Command[]): void {
+    for (const command of commands) this.#execute(command);
+  }
+
+  #execute(command: Command): void {
+    switch (command.type) {
+      case "ask": {
+        const { peerId, askId, assetId, piece } = command;
+        const asset = this.#trust.byId(assetId);
+        const { start, end } = bytesOfPiece(piece, asset?.length ?? 0);
+        return this.#neighbours.get(peerId)?.request(askId, { assetId, piece }, end - start);
+      }
+      case "cancel":
+        return this.#neighbours.get(command.peerId)?.cancel(command.askId);
+      case "fetch":
+        return this.#sessions.get(command.requestId)?.fetch(command);
+      case "fail":
+        return this.#sessions.get(command.requestId)?.fail();
+      case "drop":
+        return this.#neighbours.drop(command.peerId, command.reason);
+    }
+  }
+
+  #tick(): void {
+    if (this.#sessions.size === 0) {
+      clearInterval(this.#ticker);
+      this.#ticker = undefined;
+      return;
+    }
+    for (const session of this.#sessions.values()) {
+      this.#planner.setDeadline(session.id, session.deadlineMs);
+    }
+    this.#run(this.#planner.tick(this.#options.now()));
+  }
+
+  #pieceAdded(asset: TrustedAsset, piece: number): void {
+    this.#gossip.added(asset, piece);
+    if (this.#library.holdsWindow(asset, windowOf(piece))) this.#index?.announce(asset.assetId);
+  }
+
+  #piecesGone(assetId: string): void {
+    this.#gossip.gone(assetId);
+    this.#index?.announce(assetId);
+  }
+
+  #heldWindows(assetId: string): HeldWindows | undefined {
+    const asset = this.#trust.byId(assetId);
+    if (!asset) return undefined;
+    const windows = [...asset.windows.keys()].filter((window) =>
+      this.#library.holdsWindow(asset, window),
+    );
+    if (windows.length === 0) return undefined;
+    return windows.length === windowCountOf(asset.length) ? "all" : windows.slice(0, 1_024);
+  }
+
+  #takeStats() {
+    const total = { ...this.#sources, ...this.counts };
+    const delta = {
+      cache: total.cache - this.#told.cache,
+      mesh: total.mesh - this.#told.mesh,
+      origin: total.origin - this.#told.origin,
+      uploaded: total.uploaded - this.#told.uploaded,
+      rejected: total.rejected - this.#told.rejected,
+    };
+    this.#told = total;
+    return delta;
+  }
+
+  #stop(): void {
+    clearInterval(this.#ticker);
+    this.#neighbours.close();
+    this.#library.flush();
+  }
+}

@@ -1,0 +1,242 @@
+/**
+ * The viewer's side of the index: asks, announces and tells over PeerJS's own socket. The server forgets
+ * everything when the socket closes, and PeerJS drops what is sent while it is down, so this client keeps
+ * its own state and says all of it again on every open.
+ * @module
+ */
+import { NearcastError } from "../core/errors.js";
+import type { Attestation } from "../protocol/attestation.js";
+import { ANNOUNCE_MAX_ASSETS, GROUPS_MAX, PROTOCOL_VERSION } from "../protocol/limits.js";
+import {
+  decodeServerMessage,
+  type HeldWindows,
+  type JoinedMessage,
+  type StatsMessage,
+  type ViewerMessage,
+  type WantedMessage,
+} from "../protocol/signal-messages.js";
+
+export interface IndexHandlers {
+  onJoined(message: JoinedMessage): void;
+  onAttested(attestation: Attestation): void;
+  onError(error: unknown): void;
+}
+
+export interface IndexClientOptions {
+  /** Whether the message left. */
+  readonly send: (message: object) => boolean;
+  readonly isOpen: () => boolean;
+  readonly handlers: IndexHandlers;
+  /** The assets this viewer holds complete windows of, for a full announcement. */
+  readonly holdings: () => Iterable<string>;
+  /** The complete windows of one asset; `undefined` if there are none. */
+  readonly held: (assetId: string) => HeldWindows | undefined;
+  readonly loadPercent: () => number;
+  /** Bytes since the last call. */
+  readonly takeStats: () => Omit<StatsMessage, "type">;
+  readonly signal: AbortSignal;
+}
+
+const ANSWER_TIMEOUT_MS = 5_000;
+const ANNOUNCE_INTERVAL_MS = 1_000;
+const STATS_INTERVAL_MS = 5_000;
+
+type Answer = JoinedMessage | WantedMessage;
+
+interface Question {
+  resolve(answer: Answer): void;
+  reject(error: NearcastError): void;
+}
+
+export class IndexClient {
+  readonly #options: IndexClientOptions;
+  readonly #groups = new Set<string>();
+  readonly #questions = new Map<number, Question>();
+  readonly #wants = new Map<string, Promise<WantedMessage>>();
+  /** Assets to announce in the next batch; what is held is looked up when it leaves. */
+  readonly #changed = new Set<string>();
+  #lastQuestion = 0;
+  #announceTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: IndexClientOptions) {
+    this.#options = options;
+    const stats = setInterval(() => this.#sendStats(), STATS_INTERVAL_MS);
+    options.signal.addEventListener("abort", () => {
+      clearInterval(stats);
+      clearTimeout(this.#announceTimer);
+      this.closed();
+    });
+  }
+
+  get groups(): ReadonlySet<string> {
+    return this.#groups;
+  }
+
+  /** The socket is open (again): everything is said anew. */
+  opened(): void {
+    if (this.#groups.size > 0) this.#join();
+    this.#changed.clear();
+    for (const assetId of this.#options.holdings()) this.#changed.add(assetId);
+    this.#announce();
+  }
+
+  /** The socket closed: nobody will answer. */
+  closed(): void {
+    for (const question of this.#questions.values()) {
+      question.reject(new NearcastError("index/closed", "Cannot ask index: the socket closed"));
+    }
+    this.#questions.clear();
+  }
+
+  /** Enters a group; the oldest is left when there are too many. */
+  join(group: string): void {
+    if (this.#groups.has(group)) return;
+    this.#groups.add(group);
+    if (this.#groups.size > GROUPS_MAX) {
+      const [oldest] = this.#groups;
+      if (oldest !== undefined) {
+        this.#groups.delete(oldest);
+        this.#options.send({ type: "leave", groups: [oldest] } satisfies ViewerMessage);
+      }
+    }
+    this.#join();
+  }
+
+  /** Asks for more neighbours in all groups. */
+  refresh(): void {
+    if (this.#groups.size > 0) this.#join();
+  }
+
+  /**
+   * Asks for attestation and holders of one window; one question at a time for the same one.
+   *
+   * @throws {NearcastError} `index/closed` or `index/refused` (no answer in time, or an error).
+   */
+  want(url: string, window: number): Promise<WantedMessage> {
+    const key = `${window} ${url}`;
+    let want = this.#wants.get(key);
+    if (!want) {
+      want = this.#ask({ type: "want", q: this.#nextQuestion(), url, window }).then((answer) => {
+        if (answer.type === "wanted") return answer;
+        throw new NearcastError("index/refused", `Cannot ask index: it answered "${answer.type}"`);
+      });
+      this.#wants.set(key, want);
+      const over = () => this.#wants.delete(key);
+      want.then(over, over);
+    }
+    return want;
+  }
+
+  get asking(): boolean {
+    return this.#questions.size > 0;
+  }
+
+  /** What is held of the asset has changed: the next batch says so. */
+  announce(assetId: string): void {
+    this.#changed.add(assetId);
+    this.#announceTimer ??= setTimeout(() => this.#announce(), ANNOUNCE_INTERVAL_MS);
+  }
+
+  report(peerId: string, reason: "corrupt" | "stalled"): void {
+    this.#options.send({ type: "report", peerId, reason } satisfies ViewerMessage);
+  }
+
+  /** A message of the server, not yet checked. */
+  receive(raw: unknown): void {
+    let message: ReturnType<typeof decodeServerMessage>;
+    try {
+      message = decodeServerMessage(raw);
+    } catch (error) {
+      return this.#options.handlers.onError(error);
+    }
+    switch (message.type) {
+      case "joined":
+        this.#options.handlers.onJoined(message);
+        return this.#answer(message);
+      case "wanted":
+        return this.#answer(message);
+      case "attested":
+        return this.#options.handlers.onAttested(message.attestation);
+      case "error":
+        return this.#refused(message.q, message.message);
+    }
+  }
+
+  #join(): void {
+    const groups = [...this.#groups];
+    this.#ask({
+      type: "join",
+      q: this.#nextQuestion(),
+      v: PROTOCOL_VERSION,
+      groups,
+    }).catch((error: unknown) => this.#options.handlers.onError(error));
+  }
+
+  #ask(message: Extract<ViewerMessage, { q: number }>): Promise<Answer> {
+    return new Promise<Answer>((resolve, reject) => {
+      const refuse = (error: NearcastError) => {
+        clearTimeout(timer);
+        this.#questions.delete(message.q);
+        reject(error);
+      };
+      const timer = setTimeout(
+        () => refuse(new NearcastError("index/refused", "Cannot ask index: no answer in time")),
+        ANSWER_TIMEOUT_MS,
+      );
+      this.#questions.set(message.q, {
+        resolve: (answer) => {
+          clearTimeout(timer);
+          resolve(answer);
+        },
+        reject: refuse,
+      });
+      if (!this.#options.send(message)) {
+        refuse(new NearcastError("index/closed", "Cannot ask index: the socket is not open"));
+      }
+    });
+  }
+
+  #answer(message: Answer): void {
+    const question = this.#questions.get(message.q);
+    this.#questions.delete(message.q);
+    question?.resolve(message); // an answer that nobody waits for came too late
+  }
+
+  #refused(q: number | undefined, message: string): void {
+    const error = new NearcastError("index/refused", `Cannot ask index: ${message}`);
+    const question = q === undefined ? undefined : this.#questions.get(q);
+    if (question) question.reject(error);
+    else this.#options.handlers.onError(error);
+  }
+
+  #announce(): void {
+    clearTimeout(this.#announceTimer);
+    this.#announceTimer = undefined;
+    const assetIds = [...this.#changed].slice(0, ANNOUNCE_MAX_ASSETS);
+    if (assetIds.length === 0) return;
+    const batch = assetIds.map((assetId) => [assetId, this.#options.held(assetId)] as const);
+    const message: ViewerMessage = {
+      type: "announce",
+      add: batch.flatMap(([assetId, windows]) => (windows ? [[assetId, windows] as const] : [])),
+      remove: batch.flatMap(([assetId, windows]) => (windows ? [] : [assetId])),
+      loadPercent: this.#options.loadPercent(),
+    };
+    if (!this.#options.send(message)) return; // all of it is said again on the next open
+    for (const assetId of assetIds) this.#changed.delete(assetId);
+    if (this.#changed.size > 0) {
+      this.#announceTimer = setTimeout(() => this.#announce(), ANNOUNCE_INTERVAL_MS);
+    }
+  }
+
+  #sendStats(): void {
+    if (!this.#options.isOpen()) return;
+    const stats = this.#options.takeStats();
+    if (Object.values(stats).every((bytes) => bytes === 0)) return;
+    this.#options.send({ type: "stats", ...stats });
+  }
+
+  #nextQuestion(): number {
+    this.#lastQuestion = (this.#lastQuestion + 1) % 2 ** 31;
+    return this.#lastQuestion;
+  }
+}

@@ -1,0 +1,170 @@
+/**
+ * The verified pieces this viewer holds: a memory cache of recent ones in front of the store, one set of
+ * indices per asset, and news for those who want to hear what is new or gone. Only verified pieces enter.
+ * @module
+ */
+import { PieceSet } from "../core/piece-set.js";
+import { pieceCountOf, piecesOfWindow, windowOf } from "../protocol/asset.js";
+import type { AttestedWindow } from "../protocol/attestation.js";
+import { PIECE_BYTES, WINDOW_PIECES } from "../protocol/limits.js";
+import { type VerifiedPiece, verifyPiece } from "../protocol/verify.js";
+import type { PieceStore, StoredPiece } from "../store/piece-store.js";
+import type { Trust, TrustedAsset } from "./trust.js";
+
+export interface LibraryHandlers {
+  onAdded(asset: TrustedAsset, piece: number): void;
+  onGone(assetId: string): void;
+}
+
+/** The last minute or so of what this viewer watched: what neighbours ask for. */
+const MEMORY_MAX_BYTES = 32 * 2 ** 20;
+/** Pieces of a window are written together after this pause. */
+const WRITE_DELAY_MS = 200;
+
+interface Writing {
+  readonly window: AttestedWindow;
+  readonly pieces: StoredPiece[];
+}
+
+export class PieceLibrary {
+  readonly #store: PieceStore;
+  readonly #trust: Trust;
+  readonly #handlers: LibraryHandlers;
+  readonly #have = new Map<string, PieceSet>();
+  readonly #memory = new Map<string, VerifiedPiece>();
+  #memoryBytes = 0;
+  readonly #writing = new Map<string, Writing>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: { store: PieceStore; trust: Trust; handlers: LibraryHandlers }) {
+    this.#store = options.store;
+    this.#trust = options.trust;
+    this.#handlers = options.handlers;
+  }
+
+  /** Takes over what earlier pages of this profile stored. */
+  async load(): Promise<void> {
+    for (const { attestation, bits } of await this.#store.load(this.#trust.serverNowMs)) {
+      const asset = await this.#trust.restore(attestation);
+      if (asset) this.have(asset).addBits(bits, attestation.window * WINDOW_PIECES);
+    }
+  }
+
+  /** Pieces held of an asset; live, owned by the library. */
+  have(asset: TrustedAsset): PieceSet {
+    let have = this.#have.get(asset.assetId);
+    if (!have) {
+      have = new PieceSet(pieceCountOf(asset.length));
+      this.#have.set(asset.assetId, have);
+    }
+    return have;
+  }
+
+  /** Assets of which at least one piece is held. */
+  *holdings(): Generator<{ asset: TrustedAsset; have: PieceSet }> {
+    for (const [assetId, have] of this.#have) {
+      const asset = this.#trust.byId(assetId);
+      if (asset && have.size > 0) yield { asset, have };
+    }
+  }
+
+  /** Adds a piece; storing happens later and may fail without harm. */
+  add(asset: TrustedAsset, piece: VerifiedPiece): void {
+    if (!this.have(asset).add(piece.piece)) return;
+    this.#remember(piece);
+    this.#write(asset, piece);
+    this.#handlers.onAdded(asset, piece.piece);
+  }
+
+  /** A held piece, verified again if it comes from disk (rule R11); `undefined` if it is gone or rotten. */
+  async read(asset: TrustedAsset, piece: number): Promise<VerifiedPiece | undefined> {
+    const remembered = this.#memory.get(keyOf(asset.assetId, piece));
+    if (remembered) return remembered;
+    const window = asset.windows.get(windowOf(piece));
+    if (!window || !this.have(asset).has(piece)) return undefined;
+    const [stored] = await this.#store.readPieces(asset.assetId, asset.length, piece, piece + 1);
+    const verified = stored && (await verifyPiece(window, piece, stored.bytes));
+    if (verified) this.#remember(verified);
+    else this.#lose(asset.assetId, piece);
+    return verified;
+  }
+
+  /** Whether every piece of a window is held. */
+  holdsWindow(asset: TrustedAsset, window: number): boolean {
+    const { from, to } = piecesOfWindow(window, asset.length);
+    return this.have(asset).hasRange(from, to);
+  }
+
+  /** The store evicted a window: what is not in memory is gone. */
+  evicted(assetId: string, window: number): void {
+    const have = this.#have.get(assetId);
+    if (!have) return;
+    const from = window * WINDOW_PIECES;
+    for (let piece = from; piece < from + WINDOW_PIECES; piece++) {
+      have.delete(piece);
+      this.#forget(keyOf(assetId, piece));
+    }
+    this.#handlers.onGone(assetId);
+  }
+
+  #lose(assetId: string, piece: number): void {
+    if (this.#have.get(assetId)?.delete(piece)) this.#handlers.onGone(assetId);
+  }
+
+  #remember(piece: VerifiedPiece): void {
+    this.#memory.set(keyOf(piece.assetId, piece.piece), piece);
+    this.#memoryBytes += piece.bytes.byteLength;
+    for (const key of this.#memory.keys()) {
+      if (this.#memoryBytes <= MEMORY_MAX_BYTES) break;
+      this.#forget(key);
+    }
+  }
+
+  #forget(key: string): void {
+    this.#memoryBytes -= this.#memory.get(key)?.bytes.byteLength ?? 0;
+    this.#memory.delete(key);
+  }
+
+  #write(asset: TrustedAsset, { piece, bytes }: VerifiedPiece): void {
+    const window = asset.windows.get(windowOf(piece));
+    if (!window) return;
+    const key = keyOf(asset.assetId, window.attestation.window);
+    let writing = this.#writing.get(key);
+    if (!writing) {
+      writing = { window, pieces: [] };
+      this.#writing.set(key, writing);
+    }
+    writing.pieces.push({ piece, bytes });
+    this.#timer ??= setTimeout(() => this.flush(), WRITE_DELAY_MS);
+  }
+
+  /** Hands everything that waits to the store. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    for (const { window, pieces } of this.#writing.values()) this.#save(window, pieces);
+    this.#writing.clear();
+  }
+
+  #save({ assetId, attestation }: AttestedWindow, pieces: readonly StoredPiece[]): void {
+    const asset = this.#trust.byId(assetId);
+    if (!asset) return;
+    const { from, to } = piecesOfWindow(attestation.window, asset.length);
+    const have = this.have(asset);
+    const bits = have.toBits(from, to);
+    let bytes = 0;
+    for (let piece = from; piece < to; piece++) if (have.has(piece)) bytes += PIECE_BYTES;
+    this.#store.saveAsset({
+      assetId,
+      url: asset.url,
+      length: asset.length,
+      headers: asset.headers,
+      expiresMs: this.#trust.toLocalMs(asset.expiresMs),
+    });
+    this.#store.savePieces({ assetId, attestation, bits, bytes }, pieces);
+  }
+}
+
+function keyOf(assetId: string, index: number): string {
+  return `${assetId} ${index}`;
+}

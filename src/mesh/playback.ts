@@ -1,0 +1,93 @@
+/**
+ * How urgent this page is: seconds buffered ahead of every media element, whatever player drives it.
+ * Nothing of the page is patched; elements inside open shadow roots are found too.
+ * @module
+ */
+import type { PlaybackState } from "../engine/deadline.js";
+
+/** Two buffered ranges with a gap below this play through. */
+const GAP_S = 0.3;
+const EVENTS = ["playing", "pause", "seeking", "seeked", "waiting", "ratechange", "ended"] as const;
+const REPORT_MS = 250;
+/** Walking the whole document is not free. */
+const DISCOVER_MS = 2_000;
+
+export interface PlaybackHandlers {
+  /** The state changed, or time passed while something plays; `undefined`: no media element. */
+  onState(state: PlaybackState | undefined): void;
+  /** An element that had started ran dry. */
+  onStall(): void;
+}
+
+/** Watches until `signal` aborts. */
+export function watchPlayback(handlers: PlaybackHandlers, signal: AbortSignal): void {
+  const watched = new Set<HTMLMediaElement>();
+  const started = new WeakSet<HTMLMediaElement>();
+  let lastReport = "none";
+  const report = () => {
+    for (const element of watched) if (!element.isConnected && element.paused) watched.delete(element);
+    const state = combinedState([...watched]);
+    const text = JSON.stringify(state) ?? "none";
+    if (text !== lastReport) handlers.onState(state);
+    lastReport = text;
+  };
+  const watch = (element: HTMLMediaElement) => {
+    if (watched.has(element)) return;
+    watched.add(element);
+    for (const name of EVENTS) element.addEventListener(name, report, { signal });
+    element.addEventListener("playing", () => started.add(element), { signal });
+    element.addEventListener(
+      "waiting",
+      () => {
+        if (started.has(element) && !element.seeking && !element.ended) handlers.onStall();
+      },
+      { signal },
+    );
+  };
+  const discover = () => {
+    for (const element of mediaElements(document)) watch(element);
+    report();
+  };
+  const timers = [setInterval(report, REPORT_MS), setInterval(discover, DISCOVER_MS)];
+  signal.addEventListener("abort", () => timers.forEach(clearInterval));
+  // A player announces itself the moment it gets a source, long before the next search.
+  for (const name of ["loadstart", "play"]) {
+    document.addEventListener(name, discover, { signal, capture: true });
+  }
+  document.addEventListener("visibilitychange", report, { signal });
+  discover();
+}
+
+function combinedState(elements: readonly HTMLMediaElement[]): PlaybackState | undefined {
+  const active = elements.filter((element) => !element.ended && (element.src || element.currentSrc || element.srcObject));
+  if (active.length === 0) return undefined;
+  const playing = active.filter((element) => !element.paused);
+  const counted = playing.length > 0 ? playing : active;
+  const neediest = counted.reduce((a, b) => (aheadOf(b) < aheadOf(a) ? b : a));
+  return {
+    // Tenths are enough to plan with and keep the reports few.
+    aheadS: Math.round(aheadOf(neediest) * 10) / 10,
+    rate: neediest.playbackRate,
+    paused: playing.length === 0,
+    hidden: document.visibilityState === "hidden" && counted.every((element) => element.muted),
+  };
+}
+
+/** Seconds that can be played from here without another byte; 0 while seeking or starved. */
+export function aheadOf(element: HTMLMediaElement): number {
+  if (element.seeking || element.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return 0;
+  const { buffered, currentTime } = element;
+  let end = currentTime;
+  for (let index = 0; index < buffered.length; index++) {
+    if (buffered.start(index) <= end + GAP_S && buffered.end(index) > end) end = buffered.end(index);
+  }
+  return end - currentTime;
+}
+
+function mediaElements(root: Document | ShadowRoot): HTMLMediaElement[] {
+  const found: HTMLMediaElement[] = [...root.querySelectorAll<HTMLMediaElement>("video, audio")];
+  for (const element of root.querySelectorAll("*")) {
+    if (element.shadowRoot) found.push(...mediaElements(element.shadowRoot));
+  }
+  return found;
+}

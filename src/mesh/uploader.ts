@@ -1,0 +1,132 @@
+/**
+ * Serves pieces to peers: one queue per link, the links in turn, each link one piece at a time. What the
+ * queue cannot take is answered BUSY at once. Pieces are read ahead of their turn, so that the network
+ * and not the disk sets the pace.
+ * @module
+ */
+import { UploadPolicy } from "../engine/upload-policy.js";
+import { PIECE_BYTES } from "../protocol/limits.js";
+import type { VerifiedPiece } from "../protocol/verify.js";
+import { INBOUND_REQUESTS_MAX, type PeerLink } from "./peer-link.js";
+
+interface Job {
+  readonly id: number;
+  readonly piece: Promise<VerifiedPiece | undefined>;
+  readonly stop: AbortController;
+}
+
+interface LinkQueue {
+  readonly jobs: Map<number, Job>;
+  serving: boolean;
+}
+
+export interface UploaderOptions {
+  readonly maxBytesPerS: number;
+  readonly maxParallel: number;
+  readonly random: () => number;
+  readonly now: () => number;
+  /** The piece if it is held, verified; `undefined` if it is not. */
+  readonly read: (assetId: string, piece: number) => Promise<VerifiedPiece | undefined>;
+  readonly onUploaded: (bytes: number) => void;
+}
+
+export class Uploader {
+  readonly #options: UploaderOptions;
+  readonly #policy: UploadPolicy;
+  readonly #queues = new Map<PeerLink, LinkQueue>();
+  #queuedBytes = 0;
+  /** `false`: nothing is served (paused, data saver, hidden too long). */
+  enabled = true;
+
+  constructor(options: UploaderOptions) {
+    this.#options = options;
+    this.#policy = new UploadPolicy({ ...options, nowMs: options.now() });
+  }
+
+  /** Share of the upload allowance in use, in percent. */
+  get loadPercent(): number {
+    const queueMs = this.#queuedBytes / this.#policy.rateBytesPerMs;
+    return this.enabled ? Math.min(100, Math.round(queueMs / 3)) : 100;
+  }
+
+  accept(link: PeerLink, id: number, assetId: string, piece: number): void {
+    const queue = this.#queueOf(link);
+    if (queue.jobs.has(id)) return;
+    const busyMs = this.enabled
+      ? this.#policy.busyMs({
+          queuedBytes: this.#queuedBytes,
+          peers: [...this.#queues.values()].filter(({ jobs }) => jobs.size > 0).length,
+          known: queue.jobs.size > 0,
+        })
+      : 60_000;
+    if (busyMs > 0 || queue.jobs.size >= INBOUND_REQUESTS_MAX) {
+      return link.send({ type: "reject", id, reason: "busy", retryMs: Math.min(busyMs, 65_535) });
+    }
+    const stop = new AbortController();
+    this.#queuedBytes += PIECE_BYTES;
+    queue.jobs.set(id, { id, piece: this.#options.read(assetId, piece), stop });
+    if (!queue.serving) void this.#serve(link, queue);
+  }
+
+  cancel(link: PeerLink, id: number): void {
+    const job = this.#queues.get(link)?.jobs.get(id);
+    job?.stop.abort();
+  }
+
+  #queueOf(link: PeerLink): LinkQueue {
+    let queue = this.#queues.get(link);
+    if (!queue) {
+      queue = { jobs: new Map(), serving: false };
+      this.#queues.set(link, queue);
+      link.closed.addEventListener("abort", () => this.#queues.delete(link), { once: true });
+    }
+    return queue;
+  }
+
+  async #serve(link: PeerLink, queue: LinkQueue): Promise<void> {
+    queue.serving = true;
+    for (const job of queue.jobs.values()) {
+      try {
+        await this.#send(link, job);
+      } catch {
+        // The link closed or the peer took the request back: both end the job, nothing else.
+      }
+      queue.jobs.delete(job.id);
+      this.#queuedBytes -= PIECE_BYTES;
+    }
+    queue.serving = false;
+  }
+
+  async #send(link: PeerLink, { id, piece, stop }: Job): Promise<void> {
+    const verified = await piece;
+    if (stop.signal.aborted || link.closed.aborted) return;
+    if (!verified) return link.send({ type: "reject", id, reason: "absent", retryMs: 0 });
+    const { now, onUploaded } = this.#options;
+    const waitMs = this.#policy.spend(verified.bytes.byteLength, now());
+    if (waitMs > 0) await delay(waitMs, AbortSignal.any([stop.signal, link.closed]));
+    const startMs = now();
+    const bufferedBefore = link.bufferedBytes;
+    await link.sendPiece(id, verified.bytes, stop.signal);
+    onUploaded(verified.bytes.byteLength);
+    // Only a channel that stayed full shows how fast it drains.
+    const drainedBytes = bufferedBefore + verified.bytes.byteLength - link.bufferedBytes;
+    const durationMs = now() - startMs;
+    if (bufferedBefore > 0 && link.bufferedBytes > 0 && durationMs >= 1) {
+      this.#policy.sample(drainedBytes, durationMs);
+    }
+  }
+}
+
+async function delay(ms: number, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        reject(signal.reason);
+      },
+      { once: true },
+    );
+  });
+}

@@ -1,0 +1,120 @@
+/**
+ * The page's line to its service worker: registration, control, the hello of both sides, and the messages
+ * that arrive from it. The page never imports the worker; they meet on these messages only.
+ * @module
+ */
+import { NearcastError } from "../core/errors.js";
+import { PROTOCOL_VERSION } from "../protocol/limits.js";
+import {
+  isEnvelope,
+  type PageHello,
+  type RequestReport,
+  type UsedReport,
+  type Want,
+  type WorkerConfig,
+  type WorkerHello,
+} from "../protocol/worker-messages.js";
+
+export interface BridgeHandlers {
+  onWant(want: Want, port: MessagePort): void;
+  onRequest(report: RequestReport): void;
+  onUsed(report: UsedReport): void;
+}
+
+export interface BridgeOptions {
+  readonly workerUrl: string;
+  readonly scope: string | undefined;
+  readonly handlers: BridgeHandlers;
+  readonly signal: AbortSignal;
+}
+
+export class WorkerBridge {
+  readonly #signal: AbortSignal;
+  readonly #handlers: BridgeHandlers;
+  #config: WorkerConfig | undefined;
+  readonly #greeted = Promise.withResolvers<string>();
+
+  private constructor({ handlers, signal }: BridgeOptions) {
+    this.#handlers = handlers;
+    this.#signal = signal;
+    const { serviceWorker } = navigator;
+    serviceWorker.addEventListener("message", (event) => this.#receive(event), { signal });
+    // A worker that replaced the old one knows nothing of this page yet.
+    serviceWorker.addEventListener("controllerchange", () => this.#greet(), { signal });
+    serviceWorker.startMessages();
+  }
+
+  /**
+   * Registers the worker unless it is there already.
+   *
+   * @throws {NearcastError} `worker/unavailable` if the browser refuses, or the scope belongs to a worker
+   * of the site's own: that one is never replaced (rule R41).
+   */
+  static async open(options: BridgeOptions): Promise<WorkerBridge> {
+    const { workerUrl, scope } = options;
+    const existing = await navigator.serviceWorker.getRegistration(scope ?? new URL(".", workerUrl).href);
+    const bridge = new WorkerBridge(options);
+    if (existing && !runs(existing, workerUrl) && sameScope(existing, scope ?? new URL(".", workerUrl).href)) {
+      // The site's own worker: it may have `attach()`ed; its hello will tell.
+      bridge.#foreign = true;
+      return bridge;
+    }
+    try {
+      await navigator.serviceWorker.register(workerUrl, {
+        updateViaCache: "none",
+        ...(scope !== undefined && { scope }),
+      });
+    } catch (cause) {
+      throw new NearcastError("worker/unavailable", `Cannot register worker "${workerUrl}"`, {
+        cause,
+      });
+    }
+    return bridge;
+  }
+
+  #foreign = false;
+
+  /** Whether the scope belongs to the site's own worker. */
+  get foreign(): boolean {
+    return this.#foreign;
+  }
+
+  /** This page's client id, once a worker of our protocol version controls it. */
+  get clientId(): Promise<string> {
+    return this.#greeted.promise;
+  }
+
+  /** Tells the worker what to accelerate, now and whenever another worker takes over. */
+  configure(config: WorkerConfig): void {
+    this.#config = config;
+    this.#greet();
+  }
+
+  #greet(): void {
+    if (!this.#config || this.#signal.aborted) return;
+    navigator.serviceWorker.controller?.postMessage({
+      nearcast: PROTOCOL_VERSION,
+      type: "hello",
+      build: NEARCAST_BUILD,
+      config: this.#config,
+    } satisfies PageHello);
+  }
+
+  #receive({ data, ports, source }: MessageEvent): void {
+    if (!isEnvelope(data) || !(source instanceof ServiceWorker)) return;
+    const [port] = ports;
+    if (data.type === "hello") this.#greeted.resolve((data as WorkerHello).clientId);
+    else if (data.type === "want" && port) this.#handlers.onWant(data as Want, port);
+    else if (data.type === "request") this.#handlers.onRequest(data as RequestReport);
+    else if (data.type === "used") this.#handlers.onUsed(data as UsedReport);
+  }
+}
+
+function runs(registration: ServiceWorkerRegistration, workerUrl: string): boolean {
+  const { active, waiting, installing } = registration;
+  return [active, waiting, installing].some((worker) => worker?.scriptURL === workerUrl);
+}
+
+function sameScope(registration: ServiceWorkerRegistration, scope: string): boolean {
+  return registration.scope === scope;
+}

@@ -1,0 +1,332 @@
+/**
+ * The composition root of a page: builds everything, owns the root AbortController, counts what happened.
+ * Whatever fails in here leaves the page as it would be without Nearcast.
+ * @module
+ */
+import { NearcastError } from "./core/errors.js";
+import type { PlaybackState } from "./engine/deadline.js";
+import { MeshHost } from "./mesh/host.js";
+import { runForHost } from "./mesh/host-election.js";
+import type { PeerLink } from "./mesh/peer-link.js";
+import { watchPlayback } from "./mesh/playback.js";
+import { openTabs, type TabMessage } from "./mesh/tabs.js";
+import { WorkerBridge } from "./mesh/worker-bridge.js";
+import type { NearcastConfig } from "./options.js";
+import type { RequestReport } from "./protocol/worker-messages.js";
+
+/** Whether this tab runs the mesh, leaves that to another tab, or nothing runs at all. */
+export type Role = "host" | "guest" | "off";
+
+/** What happened since page load, in counts and bytes. */
+export interface NearcastStats {
+  readonly role: Role;
+  /** Why the role is `off`. */
+  readonly reason?: string;
+  /** Open links to other viewers; 0 in a guest tab. */
+  readonly links: number;
+  readonly requests: {
+    readonly total: number;
+    readonly cache: number;
+    readonly mesh: number;
+    readonly origin: number;
+    /** Requests whose bytes came from more than one source. */
+    readonly mixed: number;
+  };
+  readonly bytes: {
+    readonly cache: number;
+    readonly mesh: number;
+    readonly origin: number;
+    /** To other viewers; counted in the host tab. */
+    readonly uploaded: number;
+    /** From other viewers, thrown away because they did not verify; counted in the host tab. */
+    readonly rejected: number;
+  };
+  /** Times a media element of this page ran dry after it had started. */
+  readonly stalls: number;
+  readonly index: "open" | "connecting" | "closed";
+}
+
+/** One open link, as {@link Nearcast.links} shows it. */
+export interface LinkInfo {
+  readonly peerId: string;
+  /** 0 same public address, 1 same network prefix, 2 the rest. */
+  readonly distance: 0 | 1 | 2;
+  readonly rttMs: number | undefined;
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+}
+
+const STATS_INTERVAL_MS = 1_000;
+const CONSENT_KEY = "nearcast-consent";
+
+/**
+ * Nearcast in one page. Events (`CustomEvent`): `stats` (detail: {@link NearcastStats}, at most once a
+ * second), `link`, `request`, `error`.
+ */
+export class Nearcast extends EventTarget {
+  readonly #config: NearcastConfig;
+  readonly #lifetime = new AbortController();
+  readonly #requests = { total: 0, cache: 0, mesh: 0, origin: 0, mixed: 0 };
+  readonly #bytes = { cache: 0, mesh: 0, origin: 0 };
+  readonly #playback = new Map<string, PlaybackState>();
+  #role: Role = "off";
+  #reason: string | undefined = "starting";
+  #stalls = 0;
+  #enabled = true;
+  #host: MeshHost | undefined;
+  #bridge: WorkerBridge | undefined;
+  #groups: readonly string[] = [];
+  #tell: ((message: TabMessage) => void) | undefined;
+  #opening: Promise<void> = Promise.resolve();
+
+  /** Constructs only; {@link open} starts. */
+  constructor(config: NearcastConfig) {
+    super();
+    this.#config = config;
+  }
+
+  /**
+   * Starts, and resolves when the worker controls the page or it is clear that it will not (soon).
+   * Never rejects: what is missing shows in `stats().reason`.
+   */
+  open(): Promise<void> {
+    this.#opening = this.#open();
+    return this.#opening;
+  }
+
+  /** Resolves as {@link open} did. */
+  get ready(): Promise<void> {
+    return this.#opening;
+  }
+
+  async #open(): Promise<void> {
+    const missing = missingFeature();
+    if (missing) return this.#off(missing);
+    if (this.#config.consent === "required" && !consentGiven()) return this.#off("consent");
+    try {
+      await this.#start();
+    } catch (error) {
+      this.#failed(error);
+      this.#off(error instanceof NearcastError ? error.code : "error");
+    }
+  }
+
+  /** What happened since page load. */
+  stats(): NearcastStats {
+    return {
+      role: this.#role,
+      ...(this.#role === "off" && this.#reason !== undefined && { reason: this.#reason }),
+      links: this.#host?.links.length ?? 0,
+      requests: { ...this.#requests },
+      bytes: { ...this.#bytes, ...(this.#host?.counts ?? { uploaded: 0, rejected: 0 }) },
+      stalls: this.#stalls,
+      index: this.#host?.indexState ?? "closed",
+    };
+  }
+
+  /** The open links of this tab's mesh; empty in a guest tab. */
+  links(): LinkInfo[] {
+    return (this.#host?.links ?? []).map((link) => this.#linkInfo(link));
+  }
+
+  /** Stops sharing in all tabs of this profile until {@link resume}; requests go to the origin. */
+  pause(): void {
+    this.#switch(false);
+    this.#tell?.({ type: "switch", enabled: false });
+  }
+
+  /** Takes up sharing again. */
+  resume(): void {
+    this.#switch(true);
+    this.#tell?.({ type: "switch", enabled: true });
+  }
+
+  /** Ends Nearcast in this page for good; requests under way finish from the origin. */
+  stop(): void {
+    this.#configureWorker(false);
+    this.#lifetime.abort(new NearcastError("mesh/unavailable", "Cannot use mesh: it was stopped"));
+    this.#off("stopped");
+  }
+
+  /** The viewer's answer to the question of consent; remembered for this site. */
+  consent(given: boolean): void {
+    try {
+      localStorage.setItem(CONSENT_KEY, given ? "yes" : "no");
+    } catch (error) {
+      this.#failed(error); // storage is blocked: the answer holds for this page
+    }
+    if (given && this.#reason === "consent") {
+      if (this.#bridge) this.#on();
+      else void this.open();
+    }
+    if (!given && this.#role !== "off") {
+      this.pause();
+      this.#off("consent");
+    }
+  }
+
+  #on(): void {
+    this.#role = this.#host ? "host" : "guest";
+    this.#reason = undefined;
+    this.resume();
+  }
+
+  async #start(): Promise<void> {
+    const { signal } = this.#lifetime;
+    this.#bridge = await WorkerBridge.open({
+      workerUrl: this.#config.workerUrl,
+      scope: this.#config.scope,
+      signal,
+      handlers: {
+        onWant: (want, port) => void this.#host?.serve(want, port).catch((e) => this.#failed(e)),
+        onRequest: (report) => this.#count(report),
+        onUsed: ({ assetId, from, to }) => this.#host?.used(assetId, from, to),
+      },
+    });
+    this.#role = "guest";
+    this.#reason = undefined;
+    this.#configureWorker(true);
+    this.#tell = openTabs((message) => this.#hear(message), signal);
+    const timer = setInterval(() => this.#emit("stats", this.stats()), STATS_INTERVAL_MS);
+    signal.addEventListener("abort", () => clearInterval(timer));
+    void this.#bridge.clientId.then((clientId) => this.#controlled(clientId));
+    await Promise.race([this.#bridge.clientId, elapsed(this.#config.controlTimeoutMs)]);
+  }
+
+  /** The worker controls this page: its playback counts, and it may become the host. */
+  #controlled(clientId: string): void {
+    const { signal } = this.#lifetime;
+    if (signal.aborted) return;
+    watchPlayback(
+      {
+        onState: (state) => {
+          this.#setPlayback(clientId, state);
+          this.#tell?.({ type: "playback", clientId, state });
+        },
+        onStall: () => this.#stalls++,
+      },
+      signal,
+    );
+    addEventListener("pagehide", () => this.#tell?.({ type: "closing", clientId }), { signal });
+    runForHost(clientId, { signal, onElected: () => this.#becomeHost() });
+  }
+
+  #becomeHost(): void {
+    const { signal } = this.#lifetime;
+    this.#host = new MeshHost({
+      config: this.#config,
+      now: () => performance.now(),
+      wallNow: () => Date.now(),
+      random: Math.random,
+      signal,
+      handlers: {
+        playbackOf: (clientId) => this.#playback.get(clientId),
+        onLink: (link, state) => this.#emit("link", { ...this.#linkInfo(link), state }),
+        onGroups: (groups) => {
+          this.#groups = groups;
+          this.#tell?.({ type: "groups", groups });
+        },
+        onEnabled: (enabled) => this.#switch(enabled),
+        onError: (error) => this.#failed(error),
+      },
+    });
+    this.#host.enabled = this.#enabled;
+    this.#role = "host";
+    this.#host.resume(this.#groups);
+    this.#emit("stats", this.stats());
+  }
+
+  #hear(message: TabMessage): void {
+    switch (message.type) {
+      case "playback":
+        return this.#setPlayback(message.clientId, message.state);
+      case "closing":
+        return void this.#playback.delete(message.clientId);
+      case "groups":
+        this.#groups = message.groups;
+        return;
+      case "delivered":
+        return this.#host?.countDelivered(message);
+      case "switch":
+        return this.#switch(message.enabled);
+    }
+  }
+
+  #setPlayback(clientId: string, state: PlaybackState | undefined): void {
+    if (state) this.#playback.set(clientId, state);
+    else this.#playback.delete(clientId);
+  }
+
+  #count(report: RequestReport): void {
+    const { bytes } = report;
+    this.#requests.total++;
+    this.#bytes.cache += bytes.cache;
+    this.#bytes.mesh += bytes.mesh;
+    this.#bytes.origin += bytes.origin;
+    const sources = (["cache", "mesh", "origin"] as const).filter((source) => bytes[source] > 0);
+    const [only = "origin"] = sources;
+    this.#requests[sources.length > 1 ? "mixed" : only]++;
+    if (this.#host) this.#host.countDelivered(bytes);
+    else this.#tell?.({ type: "delivered", ...bytes });
+    const { url, status, durationMs } = report;
+    this.#emit("request", { url, status, durationMs, bytes });
+  }
+
+  #switch(enabled: boolean): void {
+    this.#enabled = enabled;
+    if (this.#host) this.#host.enabled = enabled;
+    this.#configureWorker(enabled);
+  }
+
+  #configureWorker(enabled: boolean): void {
+    const { include, exclude } = this.#config;
+    this.#bridge?.configure({ enabled, include, exclude });
+  }
+
+  #linkInfo(link: PeerLink): LinkInfo {
+    return {
+      peerId: link.peerId,
+      distance: this.#host?.distanceOf(link.peerId) ?? 2,
+      rttMs: link.rttMs,
+      bytesReceived: link.bytesReceived,
+      bytesSent: link.bytesSent,
+    };
+  }
+
+  #off(reason: string): void {
+    this.#role = "off";
+    this.#reason = reason;
+    this.#emit("stats", this.stats());
+  }
+
+  #failed(error: unknown): void {
+    this.#emit("error", error);
+  }
+
+  #emit(type: string, detail: unknown): void {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+/** The first thing missing of all that Nearcast cannot do without. */
+function missingFeature(): string | undefined {
+  if (!globalThis.isSecureContext) return "insecure context";
+  if (!("serviceWorker" in navigator)) return "no service worker";
+  if (typeof RTCPeerConnection !== "function") return "no WebRTC";
+  if (!("locks" in navigator)) return "no Web Locks";
+  if (typeof BroadcastChannel !== "function") return "no BroadcastChannel";
+  if (typeof Promise.withResolvers !== "function" || !("any" in AbortSignal)) return "old browser";
+  return undefined;
+}
+
+function consentGiven(): boolean {
+  try {
+    return localStorage.getItem(CONSENT_KEY) === "yes";
+  } catch {
+    return false; // storage is blocked: nobody ever said yes
+  }
+}
+
+async function elapsed(ms: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms));
+}

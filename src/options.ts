@@ -1,0 +1,283 @@
+/**
+ * What a site may set, and the one table of defaults and bounds. Everything is checked before anything
+ * starts; inside the SDK only the resolved configuration exists. README.md prints this table.
+ * @module
+ */
+import { NearcastError } from "./core/errors.js";
+import { absolutePattern } from "./core/url-pattern.js";
+import type { IceServer } from "./protocol/signal-messages.js";
+
+/** Whether the mesh may start by itself or only after `nearcast.consent(true)`. */
+export type Consent = "auto" | "required";
+
+/** Every option is optional. Times are in milliseconds, sizes in bytes; the name says which. */
+export interface NearcastOptions {
+  /** Server, `wss:`/`https:` (or `ws:`/`http:`). @default The script's own origin, else the page's */
+  readonly server?: string;
+  /** URL patterns to accelerate, paths or absolute URLs, separated by spaces or as a list. @default "/**" */
+  readonly include?: string | readonly string[];
+  /** URL patterns never to touch. @default none */
+  readonly exclude?: string | readonly string[];
+  /** URL of the service worker file on the site's own origin. @default "/nearcast-sw.js" */
+  readonly worker?: string;
+  /** Scope of the worker. @default The worker's folder */
+  readonly scope?: string;
+  /** Whether the viewer is asked before the mesh starts. @default "auto" */
+  readonly consent?: Consent;
+  /** STUN or TURN URLs, separated by spaces or as a list. @default What the server names, usually none */
+  readonly ice?: string | readonly string[];
+  /** Private addresses of other viewers may be dialled (enterprise networks, test rigs). @default false */
+  readonly lan?: boolean;
+  /** The only key whose attestations count (base64url, raw Ed25519). @default The server's own */
+  readonly attestationKey?: string;
+  /** Verified pieces kept on disk. @default 536870912 */
+  readonly cacheMaxBytes?: number;
+  /** Other viewers linked at the same time. @default 12 */
+  readonly linksMax?: number;
+  /** Upload cap in bytes per second; 0 for none. @default 0 */
+  readonly uploadMaxRate?: number;
+  /** Other viewers served at the same time. @default 8 */
+  readonly uploadMaxParallel?: number;
+  /** Time `start()` waits for the worker to take control of the page. @default 2000 */
+  readonly controlTimeoutMs?: number;
+}
+
+/** Complete, valid and frozen. The rest of the SDK never sees {@link NearcastOptions}. */
+export interface NearcastConfig {
+  readonly serverUrl: URL;
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+  readonly workerUrl: string;
+  readonly scope: string | undefined;
+  readonly consent: Consent;
+  readonly iceServers: readonly IceServer[];
+  readonly lan: boolean;
+  readonly attestationKey: string | undefined;
+  readonly cacheMaxBytes: number;
+  readonly linksMax: number;
+  readonly uploadMaxRate: number;
+  readonly uploadMaxParallel: number;
+  readonly controlTimeoutMs: number;
+}
+
+type OptionName = keyof NearcastOptions;
+
+interface OptionRow {
+  readonly kind: "url" | "patterns" | "path" | "choice" | "ice" | "boolean" | "key" | "number";
+  readonly default: string | number | boolean | undefined;
+  /** How README.md writes a default that is not a constant. */
+  readonly shown?: string;
+  readonly min?: number;
+  readonly max?: number;
+  readonly choices?: readonly string[];
+  readonly meaning: string;
+}
+
+/** The one table of defaults and bounds. */
+export const OPTIONS: { readonly [K in OptionName]-?: OptionRow } = {
+  server: {
+    kind: "url",
+    default: undefined,
+    shown: "the script's own origin",
+    meaning: "Signaling and index server (`wss:` or `https:`)",
+  },
+  include: {
+    kind: "patterns",
+    default: "/**",
+    meaning:
+      "URLs to accelerate: paths or absolute URLs; `*` within a path segment, `**` anything",
+  },
+  exclude: { kind: "patterns", default: "", shown: "none", meaning: "URLs never to touch" },
+  worker: {
+    kind: "path",
+    default: "/nearcast-sw.js",
+    meaning: "The worker file, on the site's own origin",
+  },
+  scope: {
+    kind: "path",
+    default: undefined,
+    shown: "the worker's folder",
+    meaning: "Scope of the worker",
+  },
+  consent: {
+    kind: "choice",
+    default: "auto",
+    choices: ["auto", "required"],
+    meaning: "`required`: nothing starts before `nearcast.consent(true)`",
+  },
+  ice: {
+    kind: "ice",
+    default: "",
+    shown: "what the server names",
+    meaning: "STUN or TURN URLs; no third party is ever contacted by default",
+  },
+  lan: {
+    kind: "boolean",
+    default: false,
+    meaning: "Dial private addresses of other viewers (enterprise networks, test rigs)",
+  },
+  attestationKey: {
+    kind: "key",
+    default: undefined,
+    shown: "the server's own",
+    meaning: "The only Ed25519 key whose attestations count (base64url)",
+  },
+  cacheMaxBytes: {
+    kind: "number",
+    default: 512 * 2 ** 20,
+    min: 2 ** 20,
+    max: 2 ** 40,
+    meaning: "Verified pieces kept on disk, in bytes",
+  },
+  linksMax: {
+    kind: "number",
+    default: 12,
+    min: 1,
+    max: 16,
+    meaning: "Other viewers linked at the same time",
+  },
+  uploadMaxRate: {
+    kind: "number",
+    default: 0,
+    min: 0,
+    max: 2 ** 31,
+    meaning: "Upload cap in bytes per second; 0 for none",
+  },
+  uploadMaxParallel: {
+    kind: "number",
+    default: 8,
+    min: 1,
+    max: 16,
+    meaning: "Other viewers served at the same time",
+  },
+  controlTimeoutMs: {
+    kind: "number",
+    default: 2_000,
+    min: 0,
+    max: 60_000,
+    meaning: "Longest wait of `start()` for the worker to control the page",
+  },
+};
+
+/** Where the page and the script come from; what relative options are relative to. */
+export interface Surroundings {
+  /** URL of the page. */
+  readonly pageUrl: string;
+  /** URL of the script, if it is a classic script tag. */
+  readonly scriptUrl?: string | undefined;
+}
+
+/**
+ * Applies defaults and checks everything at once, before anything starts.
+ *
+ * @throws {NearcastError} `config/invalid` naming option, value and rule.
+ */
+export function resolveConfig(
+  options: NearcastOptions,
+  { pageUrl, scriptUrl }: Surroundings,
+): NearcastConfig {
+  for (const name of Object.keys(options)) {
+    if (!Object.hasOwn(OPTIONS, name)) throw invalid(name, "be a known option", name);
+  }
+  const siteOrigin = new URL(pageUrl).origin;
+  const patterns = (name: "include" | "exclude") =>
+    listOf(options[name] ?? OPTIONS[name].default, name).map((pattern) =>
+      absolutePattern(pattern, siteOrigin),
+    );
+  return Object.freeze({
+    serverUrl: resolveServer(options.server ?? new URL(scriptUrl ?? pageUrl).origin),
+    include: patterns("include"),
+    exclude: patterns("exclude"),
+    workerUrl: resolvePath("worker", options.worker ?? "/nearcast-sw.js", pageUrl),
+    scope: options.scope === undefined ? undefined : resolvePath("scope", options.scope, pageUrl),
+    consent: resolveConsent(options.consent ?? "auto"),
+    iceServers: listOf(options.ice ?? "", "ice").map(resolveIce),
+    lan: resolveBoolean("lan", options.lan),
+    attestationKey: resolveKey(options.attestationKey),
+    cacheMaxBytes: resolveNumber("cacheMaxBytes", options.cacheMaxBytes),
+    linksMax: resolveNumber("linksMax", options.linksMax),
+    uploadMaxRate: resolveNumber("uploadMaxRate", options.uploadMaxRate),
+    uploadMaxParallel: resolveNumber("uploadMaxParallel", options.uploadMaxParallel),
+    controlTimeoutMs: resolveNumber("controlTimeoutMs", options.controlTimeoutMs),
+  });
+}
+
+/**
+ * Reads options from `data-` attributes: `data-upload-max-rate` is `uploadMaxRate`. Attributes of other
+ * libraries are left alone; numbers and booleans are converted, and checked by {@link resolveConfig}.
+ */
+export function optionsFromData(
+  data: Readonly<Record<string, string | undefined>>,
+): NearcastOptions {
+  const options: Record<string, unknown> = {};
+  for (const [name, text] of Object.entries(data)) {
+    if (text === undefined || !Object.hasOwn(OPTIONS, name)) continue;
+    const { kind } = OPTIONS[name as OptionName];
+    if (kind === "number") options[name] = text.trim() === "" ? Number.NaN : Number(text);
+    else if (kind === "boolean") options[name] = text === "" || text === "true" ? true : text !== "false" ? text : false;
+    else options[name] = text;
+  }
+  return options as NearcastOptions;
+}
+
+function resolveServer(text: string): URL {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw invalid("server", "be an absolute URL", text);
+  }
+  if (["ws:", "wss:", "http:", "https:"].includes(url.protocol)) return url;
+  throw invalid("server", "start with wss: or https:", text);
+}
+
+function resolvePath(name: "worker" | "scope", text: string, pageUrl: string): string {
+  const url = new URL(text, pageUrl);
+  if (url.origin === new URL(pageUrl).origin) return url.href;
+  throw invalid(name, "be on the site's own origin", text);
+}
+
+function resolveConsent(value: string): Consent {
+  if (value === "auto" || value === "required") return value;
+  throw invalid("consent", 'be "auto" or "required"', value);
+}
+
+function resolveIce(urls: string): IceServer {
+  if (/^(stuns?|turns?):/.test(urls)) return { urls };
+  throw invalid("ice", "start with stun: or turn:", urls);
+}
+
+function resolveBoolean(name: "lan", value: unknown = OPTIONS[name].default): boolean {
+  if (typeof value === "boolean") return value;
+  throw invalid(name, "be true or false", value);
+}
+
+function resolveKey(value: string | undefined): string | undefined {
+  if (value === undefined || /^[A-Za-z0-9_-]{43}$/.test(value)) return value;
+  throw invalid("attestationKey", "be 43 characters of base64url", value);
+}
+
+type NumberName = "cacheMaxBytes" | "linksMax" | "uploadMaxRate" | "uploadMaxParallel" | "controlTimeoutMs";
+
+function resolveNumber(name: NumberName, given: unknown): number {
+  const { default: fallback, min = 0, max = Number.MAX_SAFE_INTEGER } = OPTIONS[name];
+  const value = given ?? fallback;
+  if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) {
+    return value as number;
+  }
+  throw invalid(name, `be an integer from ${min} to ${max}`, value);
+}
+
+function listOf(value: unknown, name: string): string[] {
+  if (typeof value === "string") return value.split(/\s+/).filter((entry) => entry !== "");
+  if (Array.isArray(value) && value.every((entry) => typeof entry === "string")) return value;
+  throw invalid(name, "be a string or a list of strings", value);
+}
+
+function invalid(name: string, rule: string, value: unknown): NearcastError {
+  const shown = typeof value === "string" ? `"${value}"` : String(value);
+  return new NearcastError(
+    "config/invalid",
+    `Cannot start nearcast as \`${name}\` must ${rule}: current value is ${shown}`,
+  );
+}

@@ -1,0 +1,139 @@
+/**
+ * Messages between pages and the service worker. Both are the site's own code, yet versions can meet
+ * that were never built together, so a page and a worker of another protocol version leave each other
+ * alone and every request goes to the origin. PROTOCOL.md section 2 is the specification.
+ * @module
+ */
+import type { Header } from "./attestation.js";
+import { PROTOCOL_VERSION } from "./limits.js";
+
+/** Marks our messages among those of the site's own code. */
+export interface Envelope {
+  readonly nearcast: typeof PROTOCOL_VERSION;
+}
+
+/** What the worker needs to decide, synchronously, whether a request is ours. */
+export interface WorkerConfig {
+  /** `false` (consent missing, paused, kill switch): the worker touches nothing. */
+  readonly enabled: boolean;
+  /** URL patterns (see `core/url-pattern.ts`), absolute. */
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+}
+
+/** Page → worker: introduces the page and brings the configuration. */
+export interface PageHello extends Envelope {
+  readonly type: "hello";
+  readonly build: string;
+  readonly config: WorkerConfig;
+}
+
+/** Worker → page: answers a {@link PageHello}; `clientId` is how the worker knows the page. */
+export interface WorkerHello extends Envelope {
+  readonly type: "hello";
+  readonly build: string;
+  readonly clientId: string;
+}
+
+/** Bytes that one request delivered to the page, by where they came from. */
+export interface BytesBySource {
+  readonly cache: number;
+  readonly mesh: number;
+  readonly origin: number;
+}
+
+/** Worker → the page that asked: how one accelerated request went. */
+export interface RequestReport extends Envelope {
+  readonly type: "request";
+  readonly url: string;
+  readonly status: number;
+  readonly durationMs: number;
+  readonly bytes: BytesBySource;
+}
+
+/** Worker → host tab: these windows were served from the store (least recently used order). */
+export interface UsedReport extends Envelope {
+  readonly type: "used";
+  readonly assetId: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Worker → host tab, with a fresh MessagePort on which the rest of the exchange runs. */
+export interface Want extends Envelope {
+  readonly type: "want";
+  readonly url: string;
+  /** The page that made the request, for its playback state. */
+  readonly clientId: string;
+  readonly destination: string;
+  readonly crossOrigin: boolean;
+  /** `end` is exclusive, `undefined` when open; the whole body without `range`. */
+  readonly range: { readonly start: number; readonly end?: number } | undefined;
+}
+
+/** Host → worker on the port of one {@link Want}. */
+export type HostMessage =
+  /** The host lives and thinks; a plan follows. */
+  | { readonly type: "accept" }
+  /** Pass the request through; with `observe`, show the host what the origin sends. */
+  | { readonly type: "origin"; readonly observe: boolean }
+  /** Answer from pieces: status and headers come from `asset`. */
+  | {
+      readonly type: "mesh";
+      readonly assetId: string;
+      readonly length: number;
+      readonly headers: readonly Header[];
+    }
+  /** Hashes of the pieces from `firstPiece` on; needed before origin bytes may join peers' bytes. */
+  | {
+      readonly type: "hashes";
+      readonly firstPiece: number;
+      readonly hashes: readonly Uint8Array[];
+    }
+  /** A verified piece; the buffer is transferred. */
+  | {
+      readonly type: "piece";
+      readonly piece: number;
+      readonly bytes: Uint8Array<ArrayBuffer>;
+      readonly source: "mesh" | "cache";
+    }
+  /** Fetch pieces `[from, to)` from the origin. */
+  | { readonly type: "fetch"; readonly from: number; readonly to: number }
+  /** The host cannot go on: finish from the origin alone. */
+  | { readonly type: "fail" };
+
+/** Worker → host on the same port. */
+export type DeliveryMessage =
+  /** Answer to `origin` with `observe`: what the origin's response is about. */
+  | { readonly type: "head"; readonly start: number; readonly length: number }
+  /** A whole piece as the origin sent it, unverified; a copy, transferred. */
+  | {
+      readonly type: "origin-piece";
+      readonly piece: number;
+      readonly bytes: Uint8Array<ArrayBuffer>;
+    }
+  /** The origin's part of `fetch` is over. */
+  | { readonly type: "origin-end"; readonly complete: boolean; readonly corrupt?: boolean }
+  /** The page has taken everything before `piece`. */
+  | { readonly type: "position"; readonly piece: number }
+  /** The request is over; nothing follows on this port. */
+  | { readonly type: "end"; readonly complete: boolean };
+
+/** Whether `data` is one of our messages, of our version. */
+export function isEnvelope(data: unknown): data is Envelope & { readonly type: string } {
+  return (
+    typeof data === "object" &&
+    data !== null &&
+    (data as Partial<Envelope>).nearcast === PROTOCOL_VERSION &&
+    typeof (data as { type?: unknown }).type === "string"
+  );
+}
+
+/** The lock that the one host tab of a profile holds; the others wait in its queue. */
+export const HOST_LOCK = "nearcast-host";
+
+/**
+ * A second lock, named after the host's client id: it tells the worker who the host is, without any
+ * memory, and is free the moment that page dies, however it dies.
+ */
+export const HOST_ALIVE_PREFIX = "nearcast-host:";

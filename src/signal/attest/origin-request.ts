@@ -1,0 +1,57 @@
+/**
+ * One anonymous request to an origin: no cookies, no redirects, no compression, bounded in time.
+ * @module
+ */
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import type { Header } from "../../protocol/attestation.js";
+
+export interface OriginRequest {
+  readonly method: "GET" | "HEAD";
+  /** Site whose viewers want to share; becomes the `Origin` header. */
+  readonly siteOrigin: string | undefined;
+  readonly range?: string;
+  /** Ends the request and the response's body. */
+  readonly signal: AbortSignal;
+}
+
+/** Owns the connections to origins. */
+export class OriginClient {
+  readonly #http = new HttpAgent({ keepAlive: true, maxSockets: 16 });
+  readonly #https = new HttpsAgent({ keepAlive: true, maxSockets: 16 });
+
+  /** Resolves with the response's head; rejects if there is none. The caller consumes the body. */
+  open(url: URL, { method, siteOrigin, range, signal }: OriginRequest): Promise<IncomingMessage> {
+    const headers = {
+      accept: "*/*",
+      "accept-encoding": "identity",
+      "user-agent": "nearcast-attestor",
+      ...(range !== undefined && { range }),
+      ...(siteOrigin !== undefined && { origin: siteOrigin }),
+    };
+    const secure = url.protocol === "https:";
+    const agent = secure ? this.#https : this.#http;
+    return new Promise((resolve, reject) => {
+      const send = secure ? httpsRequest : httpRequest;
+      send(url, { method, headers, agent, signal }, resolve).on("error", reject).end();
+    });
+  }
+
+  close(): void {
+    this.#http.destroy();
+    this.#https.destroy();
+  }
+}
+
+/** All response headers, names in lower case, repeated ones kept apart. */
+export function headersOf({ rawHeaders }: IncomingMessage): Header[] {
+  return Array.from({ length: rawHeaders.length / 2 }, (_, index) => [
+    (rawHeaders[2 * index] ?? "").toLowerCase(),
+    rawHeaders[2 * index + 1] ?? "",
+  ]);
+}
+
+/** The value of a header that occurs once; `undefined` if it is missing. */
+export function headerOf(headers: readonly Header[], wanted: string): string | undefined {
+  return headers.find(([name]) => name === wanted)?.[1];
+}

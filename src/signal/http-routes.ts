@@ -1,0 +1,100 @@
+/**
+ * The server's own HTTP paths: an id for PeerJS, health, metrics. Everything else is the embedder's.
+ * @module
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerOptions } from "./options.js";
+
+export interface RouteOptions {
+  readonly issueId: () => string;
+  readonly allowsSite: (origin: string) => boolean;
+  readonly viewerCount: () => number;
+  readonly metricsText: () => string;
+  readonly onRequest: ServerOptions["onRequest"];
+}
+
+type Route = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** Makes the handler of every HTTP request; it never throws. */
+export function createRoutes(options: RouteOptions): Route {
+  const routes = new Map<string, Route>([
+    ["/peerjs/id", (request, response) => answerId(request, response, options)],
+    ["/healthz", (_request, response) => answerHealth(response, options.viewerCount())],
+    [
+      "/metrics",
+      (_request, response) =>
+        answer(response, 200, "text/plain; version=0.0.4; charset=utf-8", options.metricsText()),
+    ],
+  ]);
+  return (request, response) => {
+    request.on("error", () => {}); // the response's own events say what became of it
+    response.on("error", () => {});
+    const route = routes.get(pathOf(request.url));
+    if (route) route(request, response);
+    else handOver(request, response, options.onRequest);
+  };
+}
+
+/** The path of a request target, without its query. */
+export function pathOf(target: string | undefined): string {
+  return (target ?? "").replace(/[?#].*$/s, "");
+}
+
+function answerId(
+  { method, headers: { origin } }: IncomingMessage,
+  response: ServerResponse,
+  { allowsSite, issueId }: RouteOptions,
+): void {
+  // A same-origin GET carries no Origin; an id alone is worth nothing before the upgrade's own check.
+  if (origin !== undefined) {
+    if (!allowsSite(origin)) {
+      answer(response, 403, "text/plain", "this site is not allowed");
+      return;
+    }
+    response.setHeader("access-control-allow-origin", origin);
+  }
+  response.setHeader("vary", "origin");
+  if (method === "OPTIONS") {
+    response.setHeader("access-control-allow-methods", "GET");
+    response.setHeader("access-control-max-age", "86400");
+    answer(response, 204, "text/plain", "");
+  } else if (method === "GET") {
+    answer(response, 200, "text/plain; charset=utf-8", issueId());
+  } else {
+    answer(response, 405, "text/plain", "use GET");
+  }
+}
+
+function answerHealth(response: ServerResponse, viewers: number): void {
+  answer(response, 200, "application/json", JSON.stringify({ status: "ok", viewers }));
+}
+
+function answer(response: ServerResponse, status: number, type: string, body: string): void {
+  response.writeHead(status, {
+    "content-type": type,
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+  });
+  response.end(body);
+}
+
+/** What the embedder's handler throws or rejects with ends its own request only. */
+function handOver(
+  request: IncomingMessage,
+  response: ServerResponse,
+  onRequest: ServerOptions["onRequest"],
+): void {
+  if (!onRequest) {
+    answer(response, 404, "text/plain", "not found");
+    return;
+  }
+  const fail = () => {
+    if (response.headersSent) response.destroy();
+    else answer(response, 500, "text/plain", "internal error");
+  };
+  try {
+    Promise.resolve(onRequest(request, response)).catch(fail);
+  } catch {
+    fail();
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * The index as viewers talk to it: join, announce, want and their kin in, answers and pushed attestations
+ * out. What a viewer says is checked by the guards of `protocol/signal-messages.ts` before it gets here.
+ * @module
+ */
+import { NearcastError } from "../core/errors.js";
+import { assetIdOf, groupOf } from "../protocol/asset.js";
+import type { Attestation } from "../protocol/attestation.js";
+import { PROTOCOL_VERSION } from "../protocol/limits.js";
+import {
+  decodeViewerMessage,
+  type JoinMessage,
+  type ServerMessage,
+  type StatsMessage,
+  type ViewerMessage,
+  type WantMessage,
+} from "../protocol/signal-messages.js";
+import type { Attestor, WantOutcome } from "./attest/attestor.js";
+import type { Signer } from "./attest/signer.js";
+import type { MemoryIndex } from "./memory-index.js";
+import type { Metrics } from "./metrics.js";
+import type { ServerConfig } from "./options.js";
+import type { Session, Sessions } from "./sockets/sessions.js";
+
+/** Attestations that a viewer gets when it joins. */
+const JOIN_ATTESTATIONS_MAX = 64;
+
+/** Members of a group that a new attestation is pushed to; the others ask when they need it. */
+const PUSH_MEMBERS_MAX = 2_000;
+
+/** Wants of one viewer that may be under way. */
+const PENDING_WANTS_MAX = 64;
+
+const STATS = ["cache", "mesh", "origin", "uploaded", "rejected"] as const;
+
+export interface IndexServiceOptions {
+  readonly index: MemoryIndex;
+  readonly attestor: Attestor;
+  readonly sessions: Sessions;
+  readonly signer: Signer;
+  readonly metrics: Metrics;
+  readonly config: Pick<ServerConfig, "iceServers" | "enabled">;
+  readonly nowMs: () => number;
+}
+
+/** Answers the index messages of all sessions of one server. */
+export class IndexService {
+  readonly #options: IndexServiceOptions;
+
+  constructor(options: IndexServiceOptions) {
+    this.#options = options;
+  }
+
+  /** Handles one frame with a lower-case type; a malformed one is answered with an error. */
+  receive(from: Session, frame: unknown): void {
+    const { metrics } = this.#options;
+    try {
+      const message = decodeViewerMessage(frame);
+      metrics.add("nearcast_messages_total", message.type);
+      this.#dispatch(from, message);
+    } catch (error) {
+      if (!(error instanceof NearcastError)) throw error;
+      metrics.add("nearcast_rejected_total", "message");
+      send(from, { type: "error", code: error.code, message: error.message });
+    }
+  }
+
+  #dispatch(from: Session, message: ViewerMessage): void {
+    const { index, metrics } = this.#options;
+    switch (message.type) {
+      case "join":
+        this.#join(from, message);
+        break;
+      case "leave":
+        index.leave(from.id, message.groups);
+        break;
+      case "announce":
+        index.announce(from.id, message);
+        break;
+      case "want":
+        this.#want(from, message).catch(() => metrics.add("nearcast_rejected_total", "internal"));
+        break;
+      case "stats":
+        this.#count(message);
+        break;
+      case "report":
+        // A viewer's word alone moves nobody's place in the index: it would be a weapon.
+        metrics.add("nearcast_reports_total", message.reason);
+        break;
+    }
+  }
+
+  #join(from: Session, { q, v, groups }: JoinMessage): void {
+    const { index, attestor, signer, config, nowMs } = this.#options;
+    if (v !== PROTOCOL_VERSION) {
+      const message = `Cannot join with protocol version ${v}: this server speaks ${PROTOCOL_VERSION}`;
+      send(from, { type: "error", q, code: "protocol/version", message });
+      return;
+    }
+    send(from, {
+      type: "joined",
+      q,
+      v: PROTOCOL_VERSION,
+      id: from.id,
+      nowMs: nowMs(),
+      keys: [[signer.keyId, signer.publicKey]],
+      iceServers: config.iceServers,
+      peers: index.join(from.id, groups, nowMs()),
+      config: { enabled: config.enabled },
+    });
+    const known = attestor.recent(groups, from.siteOrigin, JOIN_ATTESTATIONS_MAX);
+    for (const attestation of known) this.#push(from, attestedFrame(attestation));
+  }
+
+  async #want(from: Session, { q, url, window }: WantMessage): Promise<void> {
+    const { index, nowMs } = this.#options;
+    const { socket } = from;
+    const outcome = await this.#attest(from, url, window);
+    if ("refused" in outcome) {
+      this.#options.metrics.add("nearcast_refused_total");
+      const { refused } = outcome;
+      send({ socket }, { type: "wanted", q, url, window, refused, holders: [] });
+      return;
+    }
+    const { attestation } = outcome;
+    const assetId = await assetIdOf(attestation.url, attestation.version, attestation.length);
+    const holders = index.holders(from.id, assetId, window, nowMs());
+    send({ socket }, { type: "wanted", q, url, window, attestation, holders });
+    if (outcome.isNew) this.#pushToGroup(from, attestation, outcome.audience);
+  }
+
+  async #attest(from: Session, url: string, window: number): Promise<WantOutcome> {
+    if (from.pendingWants >= PENDING_WANTS_MAX) {
+      return { refused: { reason: "too many wants under way", retryMs: 1_000 } };
+    }
+    from.pendingWants++;
+    try {
+      return await this.#options.attestor.want(url, window, from.siteOrigin);
+    } finally {
+      from.pendingWants--;
+    }
+  }
+
+  /** A query may carry a viewer's own token, so only URLs without one are told to others unasked. */
+  #pushToGroup(asker: Session, attestation: Attestation, audience: string): void {
+    if (attestation.url.includes("?")) return;
+    const { index, sessions } = this.#options;
+    const frame = attestedFrame(attestation);
+    for (const id of index.members(groupOf(attestation.url), PUSH_MEMBERS_MAX)) {
+      const member = sessions.get(id);
+      const mayRead = audience === "*" || audience === (member?.siteOrigin ?? "");
+      if (member && member !== asker && mayRead) this.#push(member, frame);
+    }
+  }
+
+  #push(to: Session, frame: string): void {
+    this.#options.metrics.add("nearcast_pushed_total");
+    to.socket.send(frame);
+  }
+
+  #count(stats: StatsMessage): void {
+    for (const source of STATS) {
+      this.#options.metrics.add("nearcast_viewer_bytes_total", source, stats[source]);
+    }
+  }
+}
+
+function send({ socket }: Pick<Session, "socket">, message: ServerMessage): void {
+  socket.send(JSON.stringify(message));
+}
+
+function attestedFrame(attestation: Attestation): string {
+  return JSON.stringify({ type: "attested", attestation } satisfies ServerMessage);
+}

@@ -1,0 +1,247 @@
+/**
+ * What the operator may set, one table of defaults and bounds, one function that checks it all at once.
+ * @module
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { NearcastError } from "../core/errors.js";
+import { isOptional, isShape, isString } from "../protocol/guards.js";
+import type { IceServer } from "../protocol/signal-messages.js";
+
+/** Options of the server. Times are in milliseconds; the name says so. */
+export interface ServerOptions {
+  /** Address to listen on. @default "127.0.0.1" */
+  readonly host?: string;
+  /** TCP port, 0 for any free one. @default 9000 */
+  readonly port?: number;
+  /** Origins of the pages that may connect, e.g. `https://example.com`; `"*"` for development only. */
+  readonly sites: readonly string[];
+  /** Origins, with an optional path prefix, whose assets are attested. @default [] */
+  readonly origins?: readonly string[];
+  /** Folder that the first of `origins` serves at its path; with it assets are attested from disk. */
+  readonly root?: string;
+  /** How long an asset below `root` may be shared if its origin states nothing. @default 3600000 */
+  readonly freshMs?: number;
+  /** Ed25519 private key (PEM), created if missing. Without it ids and attestations end with the process. */
+  readonly keyFile?: string;
+  /** STUN and TURN servers that viewers are told to use. @default [] */
+  readonly iceServers?: readonly (string | IceServer)[];
+  /** `false` drops ICE candidates with private addresses here already. @default true */
+  readonly lan?: boolean;
+  /** `false` tells every viewer to load everything from the origin. @default true */
+  readonly enabled?: boolean;
+  /** Takes the viewer's address from the last entry of X-Forwarded-For. @default false */
+  readonly trustProxy?: boolean;
+  /** Messages that one socket may send in the long run, and at once. @default 30 and 60 */
+  readonly messagesPerSecond?: number;
+  readonly messagesBurst?: number;
+  /** Sockets of one public address (of one /64 with IPv6). @default 64 */
+  readonly socketsPerAddressMax?: number;
+  /** @default 50000 */
+  readonly viewersMax?: number;
+  /** Attested windows kept in memory, about 5 kB each. @default 20000 */
+  readonly attestedWindowsMax?: number;
+  /** Windows that are read and hashed at the same time. @default 8 */
+  readonly attestConcurrentMax?: number;
+  /** Time an origin may take for one window. @default 10000 */
+  readonly attestTimeoutMs?: number;
+  /** Time between WebSocket pings; a socket that misses two is dead. @default 25000 */
+  readonly pingIntervalMs?: number;
+  /** Answers every HTTP request that is not for one of the server's own paths; 404 without it. */
+  readonly onRequest?: (request: IncomingMessage, response: ServerResponse) => unknown;
+  /** Takes every upgrade that is not for the server's own path; 404 without it. */
+  readonly onUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => unknown;
+  /** Receives one line per noteworthy event; never an address or a query string. */
+  readonly log?: (line: string) => void;
+}
+
+/** One allow-listed origin; `prefix` starts and ends with a slash. */
+export interface AllowedOrigin {
+  readonly origin: string;
+  readonly prefix: string;
+}
+
+type NumberName = keyof typeof NUMBERS;
+type FlagName = keyof typeof FLAGS;
+
+/** Complete, checked and frozen: what the rest of the server sees. */
+export type ServerConfig = Readonly<Record<NumberName, number>> &
+  Readonly<Record<FlagName, boolean>> &
+  Readonly<{
+    host: string;
+    sites: readonly string[];
+    origins: readonly AllowedOrigin[];
+    root: string | undefined;
+    keyFile: string | undefined;
+    iceServers: readonly IceServer[];
+    onRequest: NonNullable<ServerOptions["onRequest"]> | undefined;
+    onUpgrade: NonNullable<ServerOptions["onUpgrade"]> | undefined;
+    log: (line: string) => void;
+  }>;
+
+/** The one table of defaults and bounds. */
+export const NUMBERS = {
+  port: { default: 9_000, min: 0, max: 65_535 },
+  freshMs: { default: 3_600_000, min: 1_000, max: 31_536_000_000 },
+  messagesPerSecond: { default: 30, min: 1, max: 1_000_000 },
+  messagesBurst: { default: 60, min: 1, max: 1_000_000 },
+  socketsPerAddressMax: { default: 64, min: 1, max: 1_000_000 },
+  viewersMax: { default: 50_000, min: 1, max: 1_000_000 },
+  attestedWindowsMax: { default: 20_000, min: 1, max: 1_000_000 },
+  attestConcurrentMax: { default: 8, min: 1, max: 64 },
+  attestTimeoutMs: { default: 10_000, min: 100, max: 60_000 },
+  pingIntervalMs: { default: 25_000, min: 50, max: 600_000 },
+} as const;
+
+export const FLAGS = { lan: true, enabled: true, trustProxy: false } as const;
+
+/** Names of the options that are neither numbers nor flags. */
+const OTHERS: ReadonlySet<string> = new Set([
+  "host",
+  "sites",
+  "origins",
+  "root",
+  "keyFile",
+  "iceServers",
+  "onRequest",
+  "onUpgrade",
+  "log",
+]);
+
+/**
+ * Applies defaults and checks everything before anything starts.
+ *
+ * @throws {NearcastError} `config/invalid`, naming option, rule and value.
+ */
+export function resolveServerOptions(options: ServerOptions): ServerConfig {
+  for (const name of Object.keys(options)) {
+    if (!Object.hasOwn(NUMBERS, name) && !Object.hasOwn(FLAGS, name) && !OTHERS.has(name)) {
+      throw new NearcastError("config/invalid", `Cannot start server: unknown option "${name}"`);
+    }
+  }
+  const origins = listOf("origins", options.origins ?? []).map(toAllowedOrigin);
+  const root = optionalText("root", options.root);
+  if (root !== undefined && origins.length === 0) {
+    throw invalid("origins", "must name the origin that serves `root`", options.origins);
+  }
+  return Object.freeze({
+    ...resolveNumbers(options),
+    ...resolveFlags(options),
+    host: optionalText("host", options.host) ?? "127.0.0.1",
+    sites: toSites(options.sites),
+    origins,
+    root,
+    keyFile: optionalText("keyFile", options.keyFile),
+    iceServers: toIceServers(options.iceServers),
+    onRequest: optionalFunction("onRequest", options.onRequest),
+    onUpgrade: optionalFunction("onUpgrade", options.onUpgrade),
+    log: optionalFunction("log", options.log) ?? (() => {}),
+  });
+}
+
+/** The error of every check: `Cannot start server as "<option>" <rule>: current value is <value>`. */
+export function invalid(option: string, rule: string, value: unknown): NearcastError {
+  const shown = JSON.stringify(value) ?? String(value);
+  return new NearcastError(
+    "config/invalid",
+    `Cannot start server as \`${option}\` ${rule}: current value is ${shown.slice(0, 200)}`,
+  );
+}
+
+function resolveNumbers(options: ServerOptions): Record<NumberName, number> {
+  const names = Object.keys(NUMBERS) as NumberName[];
+  return Object.fromEntries(
+    names.map((name) => {
+      const { default: fallback, min, max } = NUMBERS[name];
+      const value = options[name] ?? fallback;
+      if (!Number.isInteger(value) || value < min || value > max) {
+        throw invalid(name, `must be an integer from ${min} to ${max}`, value);
+      }
+      return [name, value];
+    }),
+  ) as Record<NumberName, number>;
+}
+
+function resolveFlags(options: ServerOptions): Record<FlagName, boolean> {
+  const names = Object.keys(FLAGS) as FlagName[];
+  return Object.fromEntries(
+    names.map((name) => {
+      const value = options[name] ?? FLAGS[name];
+      if (typeof value !== "boolean") throw invalid(name, "must be true or false", value);
+      return [name, value];
+    }),
+  ) as Record<FlagName, boolean>;
+}
+
+function listOf(option: string, value: unknown): readonly string[] {
+  if (Array.isArray(value) && value.every((item) => typeof item === "string")) return value;
+  throw invalid(option, "must be a list of strings", value);
+}
+
+function optionalText(option: string, value: unknown): string | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === "string" && value !== "") return value;
+  throw invalid(option, "must be a non-empty string", value);
+}
+
+function optionalFunction<T>(option: string, value: T | undefined): T | undefined {
+  if (value === undefined || typeof value === "function") return value;
+  throw invalid(option, "must be a function", value);
+}
+
+function toSites(given: unknown): readonly string[] {
+  const sites = listOf("sites", given ?? []);
+  if (sites.length === 0) {
+    throw invalid(
+      "sites",
+      'must name at least one page origin, or be ["*"] for development',
+      sites,
+    );
+  }
+  return sites.map((site) => {
+    const bare = site.replace(/\/$/, "");
+    if (bare !== "*" && parseHttpUrl(bare)?.origin !== bare) {
+      throw invalid("sites", "must hold origins such as https://example.com", site);
+    }
+    return bare;
+  });
+}
+
+function toAllowedOrigin(text: string): AllowedOrigin {
+  const url = parseHttpUrl(text);
+  if (!url || url.username || url.password || url.search || url.hash) {
+    throw invalid(
+      "origins",
+      "must hold http(s) URLs without credentials, query and fragment",
+      text,
+    );
+  }
+  const { origin, pathname } = url;
+  return { origin, prefix: pathname.endsWith("/") ? pathname : `${pathname}/` };
+}
+
+const isIceServer = isShape<IceServer>({
+  urls: isString(512, /^(stun|turn)s?:/),
+  username: isOptional(isString(256)),
+  credential: isOptional(isString(256)),
+});
+
+function toIceServers(given: unknown = []): readonly IceServer[] {
+  if (!Array.isArray(given) || given.length > 8) {
+    throw invalid("iceServers", "must be a list of at most 8 servers", given);
+  }
+  return given.map((server: unknown) => {
+    const shaped = typeof server === "string" ? { urls: server } : server;
+    if (isIceServer(shaped)) return shaped;
+    throw invalid("iceServers", "must hold stun: or turn: URLs", server);
+  });
+}
+
+function parseHttpUrl(text: string): URL | undefined {
+  try {
+    const url = new URL(text);
+    return url.protocol === "http:" || url.protocol === "https:" ? url : undefined;
+  } catch {
+    return undefined; // told apart by the caller, which knows the option's name
+  }
+}

@@ -1,0 +1,181 @@
+/**
+ * Composition root of the server: builds every part, hands each socket to them, owns the life of all.
+ * @module
+ */
+import { randomBytes } from "node:crypto";
+import { realpath, stat } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Attestor } from "./attest/attestor.js";
+import { DiskSource } from "./attest/disk-source.js";
+import { HttpSource } from "./attest/http-source.js";
+import { OriginClient } from "./attest/origin-request.js";
+import { openSigner, type Signer } from "./attest/signer.js";
+import { createRoutes } from "./http-routes.js";
+import { IndexService } from "./index-service.js";
+import { MemoryIndex } from "./memory-index.js";
+import { Metrics } from "./metrics.js";
+import { invalid, resolveServerOptions, type ServerConfig, type ServerOptions } from "./options.js";
+import { PeerIds } from "./sockets/ids.js";
+import { PeerServer } from "./sockets/peerserver.js";
+import { Sessions } from "./sockets/sessions.js";
+import { allowsSite, UpgradeGate } from "./sockets/upgrade.js";
+import { ViewerDesk } from "./sockets/viewer-desk.js";
+import { CLOSE } from "./sockets/viewer-socket.js";
+
+/** A running server. */
+export interface NearcastServer {
+  /** `http://host:port`. */
+  readonly url: string;
+  readonly port: number;
+  /** Sends every viewer away with code 1012 and ends within two seconds; harmless when repeated. */
+  close(): Promise<void>;
+}
+
+/** Time that viewers get to close their sockets. */
+const DRAIN_MS = 1_500;
+
+/**
+ * Starts signaling server and index; resolves when it listens.
+ *
+ * @throws {NearcastError} `config/invalid` for options that cannot be used.
+ * @throws {Error} What Node reports if the address cannot be listened on.
+ */
+export async function startServer(options: ServerOptions): Promise<NearcastServer> {
+  const config = resolveServerOptions(options);
+  const root = config.root === undefined ? undefined : await resolveRoot(config.root);
+  const signer = await openSigner(config.keyFile);
+  const lifetime = new AbortController();
+  const client = new OriginClient();
+  const metrics = new Metrics();
+  const sessions = new Sessions();
+  const attestor = createAttestor({
+    config,
+    root,
+    signer,
+    client,
+    metrics,
+    signal: lifetime.signal,
+  });
+  const ids = new PeerIds(signer.deriveSecret("peer ids"), randomBytes);
+  const desk = createDesk({ config, signer, sessions, attestor, metrics, ids });
+  const gate = new UpgradeGate({
+    config,
+    metrics,
+    onSocket: (upgraded) => desk.welcome(upgraded),
+  });
+  const server = createServer(
+    createRoutes({
+      issueId: () => ids.issue(),
+      allowsSite: (origin) => allowsSite(config.sites, origin),
+      viewerCount: () => sessions.size,
+      metricsText: () =>
+        metrics.format({
+          nearcast_viewers: sessions.size,
+          nearcast_attested_windows: attestor.attestedCount,
+        }),
+      onRequest: config.onRequest,
+    }),
+  );
+  server.on("upgrade", (request, socket, head) => gate.handle(request, socket, head));
+  server.on("clientError", (_error, socket) => socket.destroy());
+  const port = await listen(server, config);
+  server.on("error", (error) => config.log(`server error: ${error.message}`));
+  const pings = setInterval(() => desk.pingAll(), config.pingIntervalMs);
+  const url = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${port}`;
+  config.log(`listening on ${url}`);
+
+  const drain = async () => {
+    clearInterval(pings);
+    gate.close();
+    lifetime.abort(new Error("Cannot go on: the server closes"));
+    await closeAll(server, gate);
+    client.close();
+    config.log("closed");
+  };
+  let closing: Promise<void> | undefined;
+  const close = () => {
+    closing ??= drain();
+    return closing;
+  };
+  return { url, port, close };
+}
+
+function createAttestor(parts: {
+  config: ServerConfig;
+  root: string | undefined;
+  signer: Signer;
+  client: OriginClient;
+  metrics: Metrics;
+  signal: AbortSignal;
+}): Attestor {
+  const { config, root, signer, client, metrics, signal } = parts;
+  const count = (source: "disk" | "http") => (bytes: number) =>
+    metrics.add("nearcast_attested_bytes_total", source, bytes);
+  const { freshMs, attestTimeoutMs: timeoutMs } = config;
+  const nowMs = Date.now;
+  return new Attestor({
+    config,
+    signer,
+    metrics,
+    nowMs,
+    http: new HttpSource({ client, timeoutMs, signal, onBytes: count("http") }),
+    disk:
+      root === undefined
+        ? undefined
+        : new DiskSource({ root, freshMs, client, signal, nowMs, onBytes: count("disk") }),
+  });
+}
+
+function createDesk(parts: {
+  config: ServerConfig;
+  signer: Signer;
+  sessions: Sessions;
+  attestor: Attestor;
+  metrics: Metrics;
+  ids: PeerIds;
+}): ViewerDesk {
+  const index = new MemoryIndex({ random: Math.random });
+  const nowMs = Date.now;
+  const { lan } = parts.config;
+  return new ViewerDesk({
+    ...parts,
+    index,
+    nowMs,
+    relay: new PeerServer({ ...parts, lan, nowMs }),
+    service: new IndexService({ ...parts, index, nowMs }),
+  });
+}
+
+async function resolveRoot(root: string): Promise<string> {
+  try {
+    const path = await realpath(root);
+    if ((await stat(path)).isDirectory()) return path;
+  } catch {
+    // told below
+  }
+  throw invalid("root", "must be a folder that exists", root);
+}
+
+function listen(server: Server, { host, port }: ServerConfig): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, () => {
+      server.off("error", reject);
+      resolve((server.address() as AddressInfo).port);
+    });
+  });
+}
+
+/** Clients come back after a random delay when they see 1012; those that do not answer are cut. */
+async function closeAll(server: Server, gate: UpgradeGate): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  for (const ws of gate.sockets) ws.close(CLOSE.restart, "server restarts");
+  server.closeIdleConnections();
+  const cut = setTimeout(() => {
+    for (const ws of gate.sockets) ws.terminate();
+    server.closeAllConnections();
+  }, DRAIN_MS);
+  await closed;
+  clearTimeout(cut);
+}

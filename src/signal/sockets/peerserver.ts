@@ -1,0 +1,142 @@
+/**
+ * The relay of the PeerServer protocol, as PeerJS 1.5.5 speaks it: OFFER, ANSWER, CANDIDATE and LEAVE pass
+ * from viewer to viewer, HEARTBEAT is accepted, everything else is the server's to say and is dropped.
+ * The source of a message is stamped here; payloads are rebuilt from the fields that PeerJS reads. Nothing
+ * is queued for the absent: their sender gets EXPIRE at once.
+ * @module
+ */
+import { isOptional, isShape, isString } from "../../protocol/guards.js";
+import type { Metrics } from "../metrics.js";
+import { type SignalPayload, withoutPrivateCandidates } from "./ice-candidates.js";
+import type { Session, Sessions } from "./sessions.js";
+import { CLOSE } from "./viewer-socket.js";
+
+/** What the server says of itself. */
+export const OPEN_FRAME = JSON.stringify({ type: "OPEN" });
+export const ID_TAKEN_FRAME = frameWithMessage("ID-TAKEN", "ID is taken");
+export const INVALID_KEY_FRAME = frameWithMessage("INVALID-KEY", "Invalid key provided");
+export const INVALID_ID_FRAME = frameWithMessage("ERROR", "Invalid id: ask this server for one");
+export const INVALID_TOKEN_FRAME = frameWithMessage("ERROR", "No usable token supplied");
+
+/** Serializers of the stock client; any other name throws inside the receiving page. */
+const SERIALIZATIONS: ReadonlySet<unknown> = new Set(["raw", "binary", "binary-utf8", "json"]);
+
+/** Fields that PeerJS reads from each kind of payload. */
+const PAYLOAD_FIELDS = {
+  OFFER: ["sdp", "type", "connectionId", "metadata", "label", "reliable", "serialization"],
+  ANSWER: ["sdp", "type", "connectionId"],
+  CANDIDATE: ["candidate", "type", "connectionId"],
+} as const;
+
+type PayloadType = keyof typeof PAYLOAD_FIELDS;
+
+interface Envelope {
+  readonly type: string;
+  readonly dst?: string | undefined;
+  readonly payload?: unknown;
+  /** Whatever the client claims: it is never read. */
+  readonly src?: unknown;
+}
+
+const isAnything = (value: unknown): value is unknown => value !== null || value === null;
+
+const isEnvelope = isShape<Envelope>({
+  type: isString(16),
+  dst: isOptional(isString(64)),
+  payload: isAnything,
+  src: isAnything,
+});
+
+const isConnectionId = isOptional(isString(128));
+
+/** Relays for all sessions of one server. */
+export class PeerServer {
+  readonly #sessions: Sessions;
+  readonly #metrics: Metrics;
+  readonly #lan: boolean;
+  readonly #nowMs: () => number;
+
+  constructor(options: {
+    readonly sessions: Sessions;
+    readonly metrics: Metrics;
+    readonly lan: boolean;
+    readonly nowMs: () => number;
+  }) {
+    this.#sessions = options.sessions;
+    this.#metrics = options.metrics;
+    this.#lan = options.lan;
+    this.#nowMs = options.nowMs;
+  }
+
+  /** Handles one frame with an upper-case type. */
+  receive(from: Session, frame: unknown): void {
+    if (!isEnvelope(frame)) {
+      this.#reject("envelope");
+      return;
+    }
+    const { type, dst } = frame;
+    if (type === "HEARTBEAT") {
+      this.#metrics.add("nearcast_messages_total", type);
+    } else if (type === "LEAVE") {
+      this.#leave(from, dst);
+    } else if (!isPayloadType(type) || dst === undefined) {
+      this.#reject("type");
+    } else {
+      const payload = this.#cleanPayload(type, frame.payload);
+      if (payload) this.#relay(from, type, dst, payload);
+      else this.#reject("payload");
+    }
+  }
+
+  /** Without `dst` the viewer signs off, which ends its socket and with it all it announced. */
+  #leave(from: Session, dst: string | undefined): void {
+    this.#metrics.add("nearcast_messages_total", "LEAVE");
+    if (dst === undefined) {
+      from.socket.close(CLOSE.normal, "left");
+    } else {
+      const frame = JSON.stringify({ type: "LEAVE", src: from.id, dst });
+      this.#sessions.get(dst)?.socket.send(frame);
+    }
+  }
+
+  #relay(from: Session, type: PayloadType, dst: string, payload: object): void {
+    this.#metrics.add("nearcast_messages_total", type);
+    const to = this.#sessions.get(dst);
+    if (!to || (type === "OFFER" && !to.offers.take(this.#nowMs()))) {
+      from.socket.send(JSON.stringify({ type: "EXPIRE", src: dst, dst: from.id }));
+      return;
+    }
+    this.#metrics.add("nearcast_relayed_total", type);
+    to.socket.send(JSON.stringify({ type, src: from.id, dst, payload }));
+  }
+
+  /** @returns The payload with known fields only, or `undefined` if PeerJS could not use it. */
+  #cleanPayload(type: PayloadType, payload: unknown): object | undefined {
+    if (typeof payload !== "object" || payload === null || Array.isArray(payload)) return undefined;
+    const fields = PAYLOAD_FIELDS[type].flatMap((name) =>
+      Object.hasOwn(payload, name)
+        ? [[name, (payload as Record<string, unknown>)[name]] as const]
+        : [],
+    );
+    const clean: SignalPayload = Object.fromEntries(fields);
+    if (!isConnectionId(clean.connectionId)) return undefined;
+    // Media calls are not ours to broker: they make the receiving page ask for nothing it wants.
+    if (clean.type !== "data" && (type === "OFFER" || clean.type !== undefined)) {
+      return undefined;
+    }
+    if (type === "OFFER" && !SERIALIZATIONS.has(clean.serialization)) return undefined;
+    return this.#lan ? clean : withoutPrivateCandidates(clean);
+  }
+
+  #reject(reason: "envelope" | "type" | "payload"): void {
+    this.#metrics.add("nearcast_rejected_total", reason);
+  }
+}
+
+function isPayloadType(type: string): type is PayloadType {
+  return Object.hasOwn(PAYLOAD_FIELDS, type);
+}
+
+function frameWithMessage(type: string, msg: string): string {
+  return JSON.stringify({ type, payload: { msg } });
+}

@@ -1,0 +1,81 @@
+/**
+ * Which socket speaks for which peer id. An id has one live socket; whoever shows the same token may
+ * replace it, and for a minute after it is gone nobody else may take the id. This module does no I/O.
+ * @module
+ */
+import { createHash } from "node:crypto";
+import type { Locality } from "../locality.js";
+import { LruMap } from "../lru-map.js";
+import { CLOSE, TokenBucket, type ViewerSocket } from "./viewer-socket.js";
+
+/** What the server knows about one viewer's connection. */
+export interface Session {
+  readonly id: string;
+  /** `Origin` of the page; `undefined` for a client that is no browser. */
+  readonly siteOrigin: string | undefined;
+  readonly locality: Locality;
+  readonly tokenHash: string;
+  socket: ViewerSocket;
+  /** OFFERs that may reach this viewer: every one costs its page an RTCPeerConnection. */
+  readonly offers: TokenBucket;
+  pendingWants: number;
+}
+
+/** Time an id stays reserved for its token after its socket is gone. */
+const RESERVED_MS = 60_000;
+const RESERVED_MAX = 100_000;
+
+const OFFERS = { perSecond: 2, burst: 64 };
+
+export interface Arrival {
+  readonly id: string;
+  readonly token: string;
+  readonly siteOrigin: string | undefined;
+  readonly locality: Locality;
+}
+
+/** All live sessions of one server. */
+export class Sessions {
+  readonly #live = new Map<string, Session>();
+  readonly #reserved = new LruMap<string, { tokenHash: string; untilMs: number }>(RESERVED_MAX);
+
+  get size(): number {
+    return this.#live.size;
+  }
+
+  get(id: string): Session | undefined {
+    return this.#live.get(id);
+  }
+
+  all(): Iterable<Session> {
+    return this.#live.values();
+  }
+
+  /** @returns The session that `socket` now speaks for, or `undefined` if the id is someone else's. */
+  open({ id, token, ...facts }: Arrival, socket: ViewerSocket, nowMs: number): Session | undefined {
+    const tokenHash = createHash("sha256").update(token).digest("base64url");
+    const live = this.#live.get(id);
+    const reserved = this.#reserved.get(id);
+    const owner = live ?? (reserved && nowMs < reserved.untilMs ? reserved : undefined);
+    if (owner && owner.tokenHash !== tokenHash) return undefined;
+    if (live) {
+      if (live.siteOrigin !== facts.siteOrigin) return undefined;
+      live.socket.close(CLOSE.replaced, "replaced by a new socket");
+      live.socket = socket;
+      return live;
+    }
+    const offers = new TokenBucket(OFFERS);
+    const session = { id, ...facts, tokenHash, socket, offers, pendingWants: 0 };
+    this.#live.set(id, session);
+    return session;
+  }
+
+  /** Ends the session if `socket` is still the one that speaks for it. @returns Whether it was. */
+  close(session: Session, socket: ViewerSocket, nowMs: number): boolean {
+    if (this.#live.get(session.id) !== session || session.socket !== socket) return false;
+    this.#live.delete(session.id);
+    const { id, tokenHash } = session;
+    this.#reserved.set(id, { tokenHash, untilMs: nowMs + RESERVED_MS });
+    return true;
+  }
+}

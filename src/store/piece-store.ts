@@ -1,0 +1,275 @@
+/**
+ * Verified pieces and their attestations on disk, bounded by bytes, least recently used windows first.
+ *
+ * Three idb-keyval stores (IndexedDB with relaxed durability: 1.1 ms a write, 0.6 ms a read of 256 KiB,
+ * 2.5 times faster than Cache Storage both ways, see docs/decisions/0004): `assets` by URL, `windows` by
+ * asset and window, `pieces` by asset and piece. The host tab writes; the worker only reads. Nothing on a
+ * request's way ever waits for a write, and every storage failure is reported, never thrown at a request.
+ * @module
+ */
+import {
+  createStore,
+  del,
+  delMany,
+  entries,
+  get,
+  getMany,
+  set,
+  setMany,
+  type UseStore,
+} from "idb-keyval";
+import { PieceSet } from "../core/piece-set.js";
+import { bytesOfPiece, pieceCountOf, windowOf } from "../protocol/asset.js";
+import type { Attestation, Header } from "../protocol/attestation.js";
+import { WINDOW_PIECES } from "../protocol/limits.js";
+
+/** What is known of one asset; `expiresMs` is in this device's clock. */
+export interface StoredAsset {
+  readonly assetId: string;
+  readonly url: string;
+  readonly length: number;
+  readonly headers: readonly Header[];
+  readonly expiresMs: number;
+}
+
+/** One window on disk: its attestation and which of its pieces are there. */
+export interface StoredWindow {
+  readonly assetId: string;
+  readonly attestation: Attestation;
+  /** Bits of the window's pieces, see `PieceSet.toBits`. */
+  readonly bits: Uint8Array;
+  readonly bytes: number;
+  readonly usedMs: number;
+}
+
+/** A piece together with where it belongs. */
+export interface StoredPiece {
+  readonly piece: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+const windowKey = (assetId: string, window: number) => `${assetId} ${window}`;
+const pieceKey = (assetId: string, piece: number) => `${assetId} ${piece}`;
+
+/** Reading side, shared by worker and host. A failed read is a miss, told to `onError`. */
+export class PieceReader {
+  protected readonly assets: UseStore;
+  protected readonly windows: UseStore;
+  protected readonly pieces: UseStore;
+  protected readonly onError: (error: unknown) => void;
+
+  constructor({ onError }: { onError: (error: unknown) => void }) {
+    this.assets = createStore("nearcast-assets", "assets");
+    this.windows = createStore("nearcast-windows", "windows");
+    this.pieces = createStore("nearcast-pieces", "pieces");
+    this.onError = onError;
+  }
+
+  /** The asset behind a canonical URL if it is known and fresh at `nowMs`. */
+  async findAsset(url: string, nowMs: number): Promise<StoredAsset | undefined> {
+    const asset = await this.attempt(() => get<StoredAsset>(url, this.assets));
+    return asset !== undefined && asset.expiresMs > nowMs ? asset : undefined;
+  }
+
+  /** The windows of `[from, to)` if every piece of that range is on disk, else `undefined`. */
+  async holds(asset: StoredAsset, from: number, to: number): Promise<StoredWindow[] | undefined> {
+    if (from >= to) return [];
+    const keys: string[] = [];
+    for (let window = windowOf(from); window <= windowOf(to - 1); window++) {
+      keys.push(windowKey(asset.assetId, window));
+    }
+    const found = await this.attempt(() => getMany<StoredWindow | undefined>(keys, this.windows));
+    const windows = (found ?? []).filter((window) => window !== undefined);
+    const have = new PieceSet(pieceCountOf(asset.length));
+    for (const { bits, attestation } of windows) {
+      have.addBits(bits, attestation.window * WINDOW_PIECES);
+    }
+    return have.hasRange(from, to) ? windows : undefined;
+  }
+
+  /** Pieces of `[from, to)` that are on disk with their right length, in order. */
+  async readPieces(
+    assetId: string,
+    length: number,
+    from: number,
+    to: number,
+  ): Promise<StoredPiece[]> {
+    const keys = Array.from({ length: to - from }, (_, index) => pieceKey(assetId, from + index));
+    const found = await this.attempt(() =>
+      getMany<Uint8Array<ArrayBuffer> | undefined>(keys, this.pieces),
+    );
+    return (found ?? []).flatMap((bytes, index) => {
+      const { start, end } = bytesOfPiece(from + index, length);
+      const whole = bytes instanceof Uint8Array && bytes.byteLength === end - start;
+      return whole ? [{ piece: from + index, bytes }] : [];
+    });
+  }
+
+  protected async attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work();
+    } catch (error) {
+      this.onError(error);
+      return undefined;
+    }
+  }
+}
+
+interface WindowEntry {
+  bytes: number;
+  usedMs: number;
+}
+
+/** Writing side; exactly one lives per browser profile, in the host tab. */
+export class PieceStore extends PieceReader {
+  readonly #maxBytes: number;
+  readonly #now: () => number;
+  readonly #onEvict: (assetId: string, window: number) => void;
+  /** Insertion order is not age: eviction looks for the smallest `usedMs`. */
+  readonly #entries = new Map<string, WindowEntry>();
+  #bytes = 0;
+  /** Writes run one after another, so that a bit map never overtakes its pieces. */
+  #queue: Promise<unknown> = Promise.resolve();
+  /** Bytes that wait to be written: when the disk is slower than the mesh, storing is what gives way. */
+  #waitingBytes = 0;
+
+  constructor(options: {
+    readonly maxBytes: number;
+    readonly now: () => number;
+    readonly onError: (error: unknown) => void;
+    readonly onEvict: (assetId: string, window: number) => void;
+  }) {
+    super(options);
+    this.#maxBytes = options.maxBytes;
+    this.#now = options.now;
+    this.#onEvict = options.onEvict;
+  }
+
+  /** Bytes on disk. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Reads what earlier pages left; expired windows are removed. Call once, first. */
+  async load(nowMs: number): Promise<StoredWindow[]> {
+    const all = await this.attempt(() => entries<string, StoredWindow>(this.windows));
+    const fresh: StoredWindow[] = [];
+    for (const [key, window] of all ?? []) {
+      this.#entries.set(key, { bytes: window.bytes, usedMs: window.usedMs });
+      this.#bytes += window.bytes;
+      if (window.attestation.expiresMs > nowMs) fresh.push(window);
+      else void this.#enqueue(() => this.#evict(key));
+    }
+    void this.#enqueue(() => this.#forgetExpiredAssets(nowMs));
+    return fresh;
+  }
+
+  /** Remembers what the URL stands for. */
+  saveAsset(asset: StoredAsset): void {
+    void this.#enqueue(() => set(asset.url, asset, this.assets));
+  }
+
+  /**
+   * Stores verified pieces of one window and the window's new bit map.
+   *
+   * @param pieces Owned by the store from now on; must not be transferred elsewhere.
+   * @returns Whether they will be stored; `false` when 32 MiB already wait for the disk.
+   */
+  savePieces(window: Omit<StoredWindow, "usedMs">, pieces: readonly StoredPiece[]): boolean {
+    const addedBytes = pieces.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
+    if (this.#waitingBytes + addedBytes > 32 * 2 ** 20) return false;
+    this.#waitingBytes += addedBytes;
+    const key = windowKey(window.assetId, window.attestation.window);
+    void this.#enqueue(async () => {
+      try {
+        await this.#makeRoom(addedBytes, key);
+        await setMany(
+          pieces.map(({ piece, bytes }) => [pieceKey(window.assetId, piece), bytes]),
+          this.pieces,
+        );
+        const usedMs = this.#now();
+        await set(key, { ...window, usedMs }, this.windows);
+        this.#bytes += window.bytes - (this.#entries.get(key)?.bytes ?? 0);
+        this.#entries.set(key, { bytes: window.bytes, usedMs });
+      } finally {
+        this.#waitingBytes -= addedBytes;
+      }
+    });
+    return true;
+  }
+
+  /** Marks windows of `[from, to)` as just used. */
+  touch(assetId: string, from: number, to: number): void {
+    for (let window = windowOf(from); window <= windowOf(Math.max(from, to - 1)); window++) {
+      const entry = this.#entries.get(windowKey(assetId, window));
+      if (entry) entry.usedMs = this.#now();
+    }
+  }
+
+  /** Removes one window and its pieces. */
+  remove(assetId: string, window: number): void {
+    void this.#enqueue(() => this.#evict(windowKey(assetId, window)));
+  }
+
+  /** Resolves when everything asked so far is on disk (or has failed). */
+  async settled(): Promise<void> {
+    await this.#queue;
+  }
+
+  async #forgetExpiredAssets(nowMs: number): Promise<void> {
+    const all = await entries<string, StoredAsset>(this.assets);
+    const expired = all.filter(([, asset]) => asset.expiresMs <= nowMs).map(([url]) => url);
+    await delMany(expired, this.assets);
+  }
+
+  async #makeRoom(addedBytes: number, sparedKey: string): Promise<void> {
+    while (this.#bytes + addedBytes > this.#maxBytes) {
+      const oldest = [...this.#entries]
+        .filter(([key]) => key !== sparedKey)
+        .reduce<[string, WindowEntry] | undefined>(
+          (least, entry) => (least && least[1].usedMs <= entry[1].usedMs ? least : entry),
+          undefined,
+        );
+      if (!oldest) return;
+      await this.#evict(oldest[0]);
+    }
+  }
+
+  async #evict(key: string): Promise<void> {
+    const entry = this.#entries.get(key);
+    if (!entry) return;
+    this.#entries.delete(key);
+    this.#bytes -= entry.bytes;
+    const [assetId = "", window = "0"] = key.split(" ");
+    const index = Number(window);
+    this.#onEvict(assetId, index);
+    // The record goes first: a bit map must never promise pieces that are gone.
+    await del(key, this.windows);
+    const first = index * WINDOW_PIECES;
+    await delMany(
+      Array.from({ length: WINDOW_PIECES }, (_, offset) => pieceKey(assetId, first + offset)),
+      this.pieces,
+    );
+  }
+
+  #enqueue(work: () => Promise<unknown>): Promise<void> {
+    const run = this.#queue.then(() => this.#guarded(work));
+    this.#queue = run;
+    return run;
+  }
+
+  /** A full disk gives back half of what we hold and goes on without storing. */
+  async #guarded(work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.onError(error);
+      if (error instanceof DOMException && error.name === "QuotaExceededError") {
+        const oldestFirst = [...this.#entries].sort(([, a], [, b]) => a.usedMs - b.usedMs);
+        for (const [key] of oldestFirst.slice(0, Math.ceil(oldestFirst.length / 2))) {
+          await this.attempt(() => this.#evict(key));
+        }
+      }
+    }
+  }
+}

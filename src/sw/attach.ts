@@ -1,0 +1,103 @@
+/**
+ * Joins Nearcast to a service worker, its own or the site's: listens for the pages' hello, and routes
+ * what they want accelerated through the strategy. Everything else is never touched.
+ * @module
+ */
+import { Route, Router } from "workbox-routing";
+import { type UrlMatcher, urlMatcher } from "../core/url-pattern.js";
+import { mayAccelerate } from "../engine/sharing-policy.js";
+import { PROTOCOL_VERSION } from "../protocol/limits.js";
+import {
+  isEnvelope,
+  type PageHello,
+  type WorkerConfig,
+  type WorkerHello,
+} from "../protocol/worker-messages.js";
+import { loadWorkerConfig, saveWorkerConfig } from "../store/worker-config-store.js";
+import { MeshFirst, type MeshFirstOptions } from "./mesh-first.js";
+
+declare const self: ServiceWorkerGlobalScope;
+
+/** A configuration, compiled. */
+interface ActiveConfig {
+  readonly enabled: boolean;
+  readonly included: UrlMatcher;
+  readonly excluded: UrlMatcher;
+}
+
+/** Options of {@link attach}. */
+export interface AttachOptions extends MeshFirstOptions {
+  /**
+   * `false`: only the pages' hello is handled; the site routes requests to {@link MeshFirst} itself.
+   *
+   * @default true
+   */
+  readonly route?: boolean;
+}
+
+/** Call once, at the worker's top level, so that its listeners are there when it wakes up. */
+export function attach({ route = true, ...options }: AttachOptions = {}): void {
+  let config: ActiveConfig | undefined;
+  const report = options.onError ?? (() => undefined);
+
+  // A worker that was stopped remembers nothing: the last page's wishes are on disk.
+  const loaded = loadWorkerConfig()
+    .then((stored) => {
+      if (stored) config ??= compile(stored);
+    })
+    .catch(report);
+
+  self.addEventListener("message", (event) => {
+    if (!isEnvelope(event.data) || event.data.type !== "hello") return;
+    if (!(event.source instanceof WindowClient)) return;
+    const hello = event.data as PageHello;
+    config = compile(hello.config);
+    event.source.postMessage({
+      nearcast: PROTOCOL_VERSION,
+      type: "hello",
+      build: NEARCAST_BUILD,
+      clientId: event.source.id,
+    } satisfies WorkerHello);
+    event.waitUntil(saveWorkerConfig(hello.config).catch(report));
+  });
+
+  if (!route) return;
+  const strategy = new MeshFirst(options);
+  const router = new Router();
+  router.registerRoute(
+    new Route(
+      ({ request, sameOrigin }) =>
+        mayAccelerate(factsOf(request, sameOrigin)) && (!config || wanted(config, request.url)),
+      async (context) => {
+        await loaded;
+        if (!config || !wanted(config, context.request.url)) return fetch(context.request);
+        return strategy.handle(context);
+      },
+    ),
+  );
+  router.addFetchListener();
+}
+
+function compile({ enabled, include, exclude }: WorkerConfig): ActiveConfig {
+  return { enabled, included: urlMatcher(include), excluded: urlMatcher(exclude) };
+}
+
+function wanted({ enabled, included, excluded }: ActiveConfig, url: string): boolean {
+  return enabled && included(url) && !excluded(url);
+}
+
+function factsOf(request: Request, sameOrigin: boolean): Parameters<typeof mayAccelerate>[0] {
+  const { method, url, destination, mode, credentials, cache, headers } = request;
+  const conditional = ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"];
+  return {
+    method,
+    url,
+    destination,
+    mode,
+    credentials,
+    cache,
+    sameOrigin,
+    authorization: headers.has("authorization"),
+    conditional: conditional.some((name) => headers.has(name)),
+  };
+}

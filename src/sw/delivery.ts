@@ -1,0 +1,260 @@
+/**
+ * One response put together from pieces: cached and peers' pieces that the host sends, and origin bytes
+ * that the worker fetches itself, at the host's order or on its own when the host falls silent. Bytes
+ * leave in order; origin bytes join only as verified pieces, so two versions are never spliced (rule R9).
+ * Before the first piece is here nothing has been promised to the page, and the caller can still pass the
+ * request through. After that a shortfall errors the stream: a short body would look complete (rule R15).
+ * @module
+ */
+import { NearcastError } from "../core/errors.js";
+import { type ByteRange, bytesOfPiece, piecesOfBytes } from "../protocol/asset.js";
+import { matchesHash } from "../protocol/verify.js";
+import type { BytesBySource, DeliveryMessage, HostMessage } from "../protocol/worker-messages.js";
+import { bodyStartOf, PieceCutter, readRange } from "./origin-reader.js";
+
+type Source = keyof BytesBySource;
+
+export interface DeliveryOptions {
+  readonly length: number;
+  /** The bytes of the asset that the response carries. */
+  readonly covered: ByteRange;
+  readonly port: MessagePort;
+  /** Fetches `[start, end)` of the asset from the origin, as the page's request would. */
+  readonly fetchRange: (range: ByteRange, signal: AbortSignal) => Promise<Response>;
+  /** The host tab is gone. */
+  readonly hostGone: AbortSignal;
+  readonly onEnd: (outcome: DeliveryOutcome) => void;
+}
+
+export interface DeliveryOutcome {
+  readonly complete: boolean;
+  readonly bytes: BytesBySource;
+}
+
+/** Bytes that wait for a slow page in the stream itself. */
+const STREAM_BUFFER_BYTES = 262_144;
+/** Nothing from host or origin for so long: the worker goes on alone. The host acts long before that. */
+const SILENCE_MS = 2_500;
+
+interface Arrived {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly source: Source;
+}
+
+export class Delivery {
+  readonly #options: DeliveryOptions;
+  readonly #lifetime = new AbortController();
+  readonly #arrived = new Map<number, Arrived>();
+  readonly #hashes = new Map<number, Uint8Array>();
+  readonly #firstPiece = Promise.withResolvers<void>();
+  readonly #counts = { cache: 0, mesh: 0, origin: 0 };
+  readonly #last: number;
+  /** Next piece to leave. */
+  #next: number;
+  #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+  #alone = false;
+  #runs = 0;
+  #silence: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options;
+    const { from, to } = piecesOfBytes(options.covered);
+    this.#next = from;
+    this.#last = to;
+    this.#firstPiece.promise.catch(() => undefined);
+    options.hostGone.addEventListener("abort", () => this.#goAlone(), {
+      signal: this.#lifetime.signal,
+    });
+    if (options.hostGone.aborted) this.#goAlone();
+    this.#heard();
+  }
+
+  /** Resolves when the first piece is here; rejects if neither mesh nor origin can bring it. */
+  get firstPiece(): Promise<void> {
+    return this.#firstPiece.promise;
+  }
+
+  /** One message of the host. */
+  receive(message: HostMessage): void {
+    if (this.#lifetime.signal.aborted) return;
+    this.#heard();
+    switch (message.type) {
+      case "hashes":
+        for (const [index, hash] of message.hashes.entries()) {
+          this.#hashes.set(message.firstPiece + index, hash);
+        }
+        return;
+      case "piece":
+        return this.#add(message.piece, message.bytes, message.source);
+      case "fetch":
+        return void this.#fetch(message);
+      case "fail":
+        return this.#goAlone();
+    }
+  }
+
+  /** The body, to be read once. Cancelling it stops everything. */
+  body(): ReadableStream<Uint8Array> {
+    return new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => {
+          this.#controller = controller;
+        },
+        pull: () => this.#pump(),
+        cancel: () => this.#end(false),
+      },
+      new ByteLengthQueuingStrategy({ highWaterMark: STREAM_BUFFER_BYTES }),
+    );
+  }
+
+  /** Gives up before anything was promised to the page. */
+  abandon(): void {
+    this.#end(false);
+  }
+
+  #add(piece: number, bytes: Uint8Array<ArrayBuffer>, source: Source): void {
+    if (piece < this.#next || piece >= this.#last || this.#arrived.has(piece)) return;
+    this.#arrived.set(piece, { bytes, source });
+    if (piece === this.#next) this.#firstPiece.resolve();
+    this.#pump();
+  }
+
+  #pump(): void {
+    const controller = this.#controller;
+    if (!controller || this.#lifetime.signal.aborted) return;
+    const before = this.#next;
+    while ((controller.desiredSize ?? 0) > 0) {
+      const arrived = this.#arrived.get(this.#next);
+      if (!arrived) break;
+      this.#arrived.delete(this.#next);
+      const part = this.#partOf(this.#next, arrived.bytes);
+      this.#counts[arrived.source] += part.byteLength;
+      controller.enqueue(part);
+      this.#next++;
+      if (this.#next === this.#last) {
+        controller.close();
+        return this.#end(true);
+      }
+    }
+    if (this.#next > before) this.#tell({ type: "position", piece: this.#next });
+  }
+
+  /** What of a piece the response carries: first and last may be cut. */
+  #partOf(piece: number, bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+    const { start } = bytesOfPiece(piece, this.#options.length);
+    const { covered } = this.#options;
+    return bytes.subarray(Math.max(0, covered.start - start), covered.end - start);
+  }
+
+  async #fetch({ from, to }: { from: number; to: number }): Promise<void> {
+    this.#runs++;
+    let failure: unknown;
+    try {
+      await this.#read(from, to);
+    } catch (error) {
+      failure = error;
+    }
+    this.#runs--;
+    if (this.#lifetime.signal.aborted) return;
+    const corrupt = failure instanceof NearcastError && failure.code === "integrity/mismatch";
+    this.#tell({ type: "origin-end", complete: failure === undefined, corrupt });
+    // The origin has another version than the one we deliver: nothing can complete this response.
+    if (corrupt || (failure !== undefined && this.#alone)) this.#fail(failure);
+    else this.#heard();
+  }
+
+  async #read(from: number, to: number): Promise<void> {
+    const { length, fetchRange } = this.#options;
+    const range = { start: bytesOfPiece(from, length).start, end: bytesOfPiece(to - 1, length).end };
+    const stop = new AbortController();
+    const signal = AbortSignal.any([stop.signal, this.#lifetime.signal]);
+    const response = await fetchRange(range, signal);
+    const bodyStart = bodyStartOf(response, range, length);
+    const checks: Promise<void>[] = [];
+    const cutter = new PieceCutter({
+      length,
+      start: range.start,
+      emit: (piece, bytes) => {
+        this.#heard();
+        checks.push(this.#check(piece, bytes));
+        // All that is left of the run came from peers meanwhile: the origin may stop.
+        if (this.#coveredFrom(piece + 1, to)) stop.abort();
+      },
+    });
+    try {
+      await readRange(response, { ...range, bodyStart }, (chunk) => cutter.push(chunk), signal);
+    } catch (error) {
+      if (!stop.signal.aborted) throw error;
+    }
+    await Promise.all(checks);
+  }
+
+  /** @throws {NearcastError} `integrity/mismatch` if the piece is not the attested one. */
+  async #check(piece: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    const hash = this.#hashes.get(piece);
+    if (!hash || !(await matchesHash(hash, piece, bytes))) {
+      throw new NearcastError("integrity/mismatch", `Cannot use piece ${piece} of the origin`);
+    }
+    if (this.#lifetime.signal.aborted) return;
+    const copy = bytes.slice();
+    this.#add(piece, bytes, "origin");
+    this.#tell({ type: "origin-piece", piece, bytes: copy }, [copy.buffer]);
+  }
+
+  #coveredFrom(from: number, to: number): boolean {
+    if (from >= to) return false;
+    for (let piece = from; piece < to; piece++) {
+      if (piece >= this.#next && !this.#arrived.has(piece)) return false;
+    }
+    return true;
+  }
+
+  /** The host is gone, gave up or fell silent: whatever is missing comes from the origin. */
+  #goAlone(): void {
+    if (this.#alone || this.#lifetime.signal.aborted) return;
+    this.#alone = true;
+    clearTimeout(this.#silence);
+    void this.#finishAlone();
+  }
+
+  async #finishAlone(): Promise<void> {
+    let from = this.#next;
+    while (from < this.#last && this.#arrived.has(from)) from++;
+    let to = this.#last;
+    while (to > from && this.#arrived.has(to - 1)) to--;
+    if (from < to) await this.#fetch({ from, to });
+  }
+
+  /** Something happened: the silence starts anew. */
+  #heard(): void {
+    clearTimeout(this.#silence);
+    if (this.#alone || this.#lifetime.signal.aborted) return;
+    this.#silence = setTimeout(() => this.#silent(), SILENCE_MS);
+  }
+
+  #silent(): void {
+    const waitsForPage = this.#arrived.has(this.#next);
+    if (waitsForPage) this.#heard();
+    else this.#goAlone();
+  }
+
+  #fail(error: unknown): void {
+    this.#firstPiece.reject(error);
+    this.#controller?.error(error);
+    this.#end(false);
+  }
+
+  #end(complete: boolean): void {
+    if (this.#lifetime.signal.aborted) return;
+    clearTimeout(this.#silence);
+    this.#tell({ type: "end", complete });
+    this.#lifetime.abort(new NearcastError("worker/unavailable", "Cannot go on: the request ended"));
+    this.#firstPiece.reject(this.#lifetime.signal.reason);
+    this.#options.port.close();
+    this.#options.onEnd({ complete, bytes: { ...this.#counts } });
+  }
+
+  #tell(message: DeliveryMessage, transfer: Transferable[] = []): void {
+    this.#options.port.postMessage(message, transfer);
+  }
+}

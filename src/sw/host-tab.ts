@@ -1,0 +1,48 @@
+/**
+ * Finds the host tab without remembering anything: it holds a lock that is named after its client id.
+ * The same lock tells, the moment it is free, that the host is gone.
+ * @module
+ */
+import type { Want } from "../protocol/worker-messages.js";
+import { HOST_ALIVE_PREFIX } from "../protocol/worker-messages.js";
+
+declare const self: ServiceWorkerGlobalScope;
+
+/** The host tab of this profile, as the worker sees it. */
+export interface HostTab {
+  readonly client: Client;
+  /** Aborts when the tab closes, crashes or stops being host. */
+  readonly gone: AbortSignal;
+}
+
+/** One watch per host: a lock request that waits for the host's own lock to come free. */
+const watches = new Map<string, AbortSignal>();
+
+/** @returns The host, or `undefined` if no tab is host right now. */
+export async function findHost(): Promise<HostTab | undefined> {
+  const { held } = await navigator.locks.query();
+  const name = held?.find((lock) => lock.name?.startsWith(HOST_ALIVE_PREFIX))?.name;
+  if (name === undefined) return undefined;
+  const client = await self.clients.get(name.slice(HOST_ALIVE_PREFIX.length));
+  return client && { client, gone: watch(name) };
+}
+
+function watch(name: string): AbortSignal {
+  const known = watches.get(name);
+  if (known) return known;
+  const controller = new AbortController();
+  watches.set(name, controller.signal);
+  const gone = () => {
+    watches.delete(name);
+    controller.abort();
+  };
+  navigator.locks.request(name, { mode: "shared" }, gone).catch(gone);
+  return controller.signal;
+}
+
+/** Hands the host one request and the port that the rest of the exchange runs on. */
+export function sendWant({ client }: HostTab, want: Want): MessagePort {
+  const { port1, port2 } = new MessageChannel();
+  client.postMessage(want, [port2]);
+  return port1;
+}

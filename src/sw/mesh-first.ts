@@ -1,0 +1,240 @@
+/**
+ * The way of one request, as a Workbox strategy: own store, then the mesh with the origin beside it, and
+ * in every failure the origin alone. We are an optimisation: whatever store and mesh do, the page gets
+ * the answer it would have got without us. So their failures are reported, never thrown; only the network
+ * can reject.
+ * @module
+ */
+import { Strategy, type StrategyHandler } from "workbox-strategies";
+import { canonicalUrl, piecesOfBytes } from "../protocol/asset.js";
+import { OPEN_RANGE_MAX_BYTES, PROTOCOL_VERSION } from "../protocol/limits.js";
+import type { BytesBySource, HostMessage, RequestReport, Want } from "../protocol/worker-messages.js";
+import { PieceReader } from "../store/piece-store.js";
+import { type AskedRange, coveredRange, parseRange } from "./byte-range.js";
+import { Delivery } from "./delivery.js";
+import { storedBody } from "./from-store.js";
+import { findHost, type HostTab, sendWant } from "./host-tab.js";
+import { cappedRange, observed } from "./pass-through.js";
+import { requestFor } from "./range-request.js";
+import { corsAllows, responseHead } from "./response-head.js";
+
+declare const self: ServiceWorkerGlobalScope;
+
+/** The host's first sign of life, and its plan; without them the origin is asked (rule R16). */
+const ACCEPT_MS = 100;
+const PLAN_MS = 2_500;
+
+/** Options of {@link MeshFirst}. */
+export interface MeshFirstOptions {
+  /** Told about every failure of store or mesh. Must not throw. */
+  readonly onError?: (error: unknown) => void;
+}
+
+/** What is fixed for one request. */
+interface Exchange {
+  readonly request: Request;
+  readonly handler: StrategyHandler;
+  readonly url: string;
+  readonly range: AskedRange | undefined;
+  readonly crossOrigin: boolean;
+  readonly onEnd: (status: number, outcome: { bytes: BytesBySource }) => void;
+}
+
+/** Cache, then mesh, then network; see the module's description. */
+export class MeshFirst extends Strategy {
+  readonly #onError: (error: unknown) => void;
+  readonly #store: PieceReader;
+
+  constructor({ onError = () => undefined }: MeshFirstOptions = {}) {
+    super();
+    this.#onError = onError;
+    this.#store = new PieceReader({ onError });
+  }
+
+  protected override async _handle(request: Request, handler: StrategyHandler): Promise<Response> {
+    const header = request.headers.get("range");
+    const range = header === null ? undefined : parseRange(header);
+    // Suffixes and several ranges are the origin's business.
+    if (header !== null && !range) return fetch(request);
+    const exchange = this.#exchange(request, handler, range);
+    return (
+      (await this.#attempt(() => this.#fromStore(exchange))) ??
+      (await this.#attempt(() => this.#fromMesh(exchange))) ??
+      this.#fromOrigin(exchange, request, undefined)
+    );
+  }
+
+  #exchange(request: Request, handler: StrategyHandler, range: AskedRange | undefined): Exchange {
+    const startedMs = performance.now();
+    const ended = Promise.withResolvers<void>();
+    void handler.waitUntil(ended.promise);
+    request.signal.addEventListener("abort", () => ended.resolve(), { once: true });
+    const { clientId } = handler.event as FetchEvent;
+    return {
+      request,
+      handler,
+      range,
+      url: canonicalUrl(request.url),
+      crossOrigin: new URL(request.url).origin !== self.location.origin,
+      onEnd: (status, { bytes }) => {
+        const durationMs = performance.now() - startedMs;
+        void report(clientId, { url: request.url, status, durationMs, bytes }).finally(ended.resolve);
+      },
+    };
+  }
+
+  async #fromStore(exchange: Exchange): Promise<Response | undefined> {
+    const asset = await this.#store.findAsset(exchange.url, Date.now());
+    const covered = asset && coveredRange(exchange.range, asset.length, OPEN_RANGE_MAX_BYTES);
+    if (!asset || !covered || !this.#maySynthesise(exchange, asset.headers)) return undefined;
+    const { from, to } = piecesOfBytes(covered);
+    const windows = await this.#store.holds(asset, from, to);
+    if (!windows) return undefined;
+    const head = responseHead(asset, { ...exchange, covered, ranged: exchange.range !== undefined });
+    void tellUsed(asset.assetId, from, to);
+    const body = storedBody({
+      reader: this.#store,
+      asset,
+      windows,
+      covered,
+      fetchRange: (bytes, signal) => fetch(requestFor(exchange.request, bytes, signal)),
+      onEnd: (outcome) => exchange.onEnd(head.status, outcome),
+    });
+    return new Response(body, head);
+  }
+
+  async #fromMesh(exchange: Exchange): Promise<Response | undefined> {
+    const host = await findHost();
+    if (!host) return undefined;
+    const port = sendWant(host, wantOf(exchange));
+    const plan = await firstPlan(port, host, exchange.request.signal);
+    if (plan?.type === "origin") {
+      const range = plan.observe ? cappedRange(exchange.range, OPEN_RANGE_MAX_BYTES) : undefined;
+      const request = requestFor(exchange.request, range, exchange.request.signal);
+      return this.#fromOrigin(exchange, request, plan.observe ? port : undefined);
+    }
+    if (plan?.type === "mesh") return this.#deliver(exchange, host, port, plan);
+    port.postMessage({ type: "end", complete: false });
+    port.close();
+    return undefined;
+  }
+
+  async #deliver(
+    exchange: Exchange,
+    host: HostTab,
+    port: MessagePort,
+    asset: Extract<HostMessage, { type: "mesh" }>,
+  ): Promise<Response | undefined> {
+    const covered = coveredRange(exchange.range, asset.length, OPEN_RANGE_MAX_BYTES);
+    const allowed = covered && this.#maySynthesise(exchange, asset.headers);
+    if (!allowed) {
+      port.postMessage({ type: "end", complete: false });
+      return undefined;
+    }
+    const head = responseHead(asset, { ...exchange, covered, ranged: exchange.range !== undefined });
+    let promised = false;
+    const delivery = new Delivery({
+      length: asset.length,
+      covered,
+      port,
+      hostGone: host.gone,
+      fetchRange: (bytes, signal) => fetch(requestFor(exchange.request, bytes, signal)),
+      onEnd: (outcome) => {
+        if (promised) exchange.onEnd(head.status, outcome);
+        else if (outcome.bytes.origin > 0) this.#onError(outcome);
+      },
+    });
+    port.onmessage = ({ data }: MessageEvent<HostMessage>) => delivery.receive(data);
+    const abandon = () => delivery.abandon();
+    exchange.request.signal.addEventListener("abort", abandon, { once: true });
+    await delivery.firstPiece;
+    promised = true;
+    return new Response(delivery.body(), head);
+  }
+
+  /** The network's answer, whatever it is; only this may reject. */
+  async #fromOrigin(
+    exchange: Exchange,
+    request: Request,
+    port: MessagePort | undefined,
+  ): Promise<Response> {
+    try {
+      const response = await fetch(request);
+      return observed(response, {
+        port,
+        onEnd: (outcome) => exchange.onEnd(response.status, outcome),
+      });
+    } catch (error) {
+      port?.postMessage({ type: "end", complete: false });
+      exchange.onEnd(0, { bytes: { cache: 0, mesh: 0, origin: 0 } });
+      throw error;
+    }
+  }
+
+  /** Another origin's bytes only where that origin lets the site read them (rules R35, R36). */
+  #maySynthesise({ crossOrigin }: Exchange, headers: Parameters<typeof corsAllows>[0]): boolean {
+    return !crossOrigin || corsAllows(headers, self.location.origin);
+  }
+
+  /** Resolves like `source`, or to `undefined` after reporting its failure. */
+  async #attempt(source: () => Promise<Response | undefined>): Promise<Response | undefined> {
+    try {
+      return await source();
+    } catch (error) {
+      this.#onError(error);
+      return undefined;
+    }
+  }
+}
+
+function wantOf({ handler, request, url, range, crossOrigin }: Exchange): Want {
+  return {
+    nearcast: PROTOCOL_VERSION,
+    type: "want",
+    url,
+    clientId: (handler.event as FetchEvent).clientId,
+    destination: request.destination,
+    crossOrigin,
+    range,
+  };
+}
+
+/** Waits for the host's plan; `undefined` if it is silent, gone or gives up. */
+async function firstPlan(
+  port: MessagePort,
+  host: HostTab,
+  signal: AbortSignal,
+): Promise<Extract<HostMessage, { type: "origin" | "mesh" }> | undefined> {
+  const { promise, resolve } = Promise.withResolvers<
+    Extract<HostMessage, { type: "origin" | "mesh" }> | undefined
+  >();
+  const giveUp = () => resolve(undefined);
+  let timer = setTimeout(giveUp, ACCEPT_MS);
+  for (const end of [host.gone, signal]) end.addEventListener("abort", giveUp, { once: true });
+  port.onmessage = ({ data }: MessageEvent<HostMessage>) => {
+    if (data.type === "accept") {
+      clearTimeout(timer);
+      timer = setTimeout(giveUp, PLAN_MS);
+    } else if (data.type === "origin" || data.type === "mesh") {
+      // What follows on this port waits for its next listener.
+      port.onmessage = null;
+      resolve(data);
+    } else if (data.type === "fail") giveUp();
+  };
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+    for (const end of [host.gone, signal]) end.removeEventListener("abort", giveUp);
+  }
+}
+
+async function report(clientId: string, outcome: Omit<RequestReport, "nearcast" | "type">) {
+  const client = await self.clients.get(clientId);
+  client?.postMessage({ nearcast: PROTOCOL_VERSION, type: "request", ...outcome });
+}
+
+async function tellUsed(assetId: string, from: number, to: number): Promise<void> {
+  const host = await findHost();
+  host?.client.postMessage({ nearcast: PROTOCOL_VERSION, type: "used", assetId, from, to });
+}
