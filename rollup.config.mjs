@@ -9,7 +9,8 @@ import esbuild from "rollup-plugin-esbuild";
 
 const { version, dependencies } = JSON.parse(readFileSync("package.json", "utf8"));
 const packages = Object.keys(dependencies);
-const external = (id) => id.startsWith("node:") || packages.some((name) => id === name || id.startsWith(`${name}/`));
+const external = (id) =>
+  id.startsWith("node:") || packages.some((name) => id === name || id.startsWith(`${name}/`));
 
 const define = replace({
   preventAssignment: true,

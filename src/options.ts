@@ -84,8 +84,7 @@ export const OPTIONS: { readonly [K in OptionName]-?: OptionRow } = {
   include: {
     kind: "patterns",
     default: "/**",
-    meaning:
-      "URLs to accelerate: paths or absolute URLs; `*` within a path segment, `**` anything",
+    meaning: "URLs to accelerate: paths or absolute URLs; `*` within a path segment, `**` anything",
   },
   exclude: { kind: "patterns", default: "", shown: "none", meaning: "URLs never to touch" },
   worker: {
@@ -212,12 +211,17 @@ export function optionsFromData(
   const options: Record<string, unknown> = {};
   for (const [name, text] of Object.entries(data)) {
     if (text === undefined || !Object.hasOwn(OPTIONS, name)) continue;
-    const { kind } = OPTIONS[name as OptionName];
-    if (kind === "number") options[name] = text.trim() === "" ? Number.NaN : Number(text);
-    else if (kind === "boolean") options[name] = text === "" || text === "true" ? true : text !== "false" ? text : false;
-    else options[name] = text;
+    options[name] = valueOf(OPTIONS[name as OptionName].kind, text);
   }
   return options as NearcastOptions;
+}
+
+/** What cannot be converted stays text (or becomes NaN), for {@link resolveConfig} to refuse by name. */
+function valueOf(kind: OptionRow["kind"], text: string): unknown {
+  if (kind === "number") return text.trim() === "" ? Number.NaN : Number(text);
+  if (kind !== "boolean") return text;
+  if (text === "" || text === "true") return true;
+  return text === "false" ? false : text;
 }
 
 function resolveServer(text: string): URL {
@@ -257,7 +261,12 @@ function resolveKey(value: string | undefined): string | undefined {
   throw invalid("attestationKey", "be 43 characters of base64url", value);
 }
 
-type NumberName = "cacheMaxBytes" | "linksMax" | "uploadMaxRate" | "uploadMaxParallel" | "controlTimeoutMs";
+type NumberName =
+  | "cacheMaxBytes"
+  | "linksMax"
+  | "uploadMaxRate"
+  | "uploadMaxParallel"
+  | "controlTimeoutMs";
 
 function resolveNumber(name: NumberName, given: unknown): number {
   const { default: fallback, min = 0, max = Number.MAX_SAFE_INTEGER } = OPTIONS[name];

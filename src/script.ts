@@ -12,7 +12,9 @@ try {
   const data = tag instanceof HTMLScriptElement ? { ...tag.dataset } : {};
   const scriptUrl = tag instanceof HTMLScriptElement ? tag.src : undefined;
   const { nearcast, ready } = launch(optionsFromData(data), scriptUrl);
-  void ready.then(() => window.dispatchEvent(new CustomEvent("nearcast:ready", { detail: nearcast })));
+  void ready.then(() =>
+    window.dispatchEvent(new CustomEvent("nearcast:ready", { detail: nearcast })),
+  );
 } catch (error) {
   // A wrong attribute must be seen by the integrator and must not break the page.
   reportError(error);

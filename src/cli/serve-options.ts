@@ -22,7 +22,11 @@ const FLAGS: Readonly<Record<string, Flag>> = {
   site: { option: "sites", kind: "list", help: 'page origin that may connect; "*" in development' },
   origin: { option: "origins", kind: "list", help: "origin, with or without path, to attest" },
   root: { option: "root", kind: "text", help: "folder that the first origin serves" },
-  "fresh-ms": { option: "freshMs", kind: "number", help: "freshness of files below root (3600000)" },
+  "fresh-ms": {
+    option: "freshMs",
+    kind: "number",
+    help: "freshness of files below root (3600000)",
+  },
   "key-file": { option: "keyFile", kind: "text", help: "Ed25519 key, created if missing" },
   ice: { option: "iceServers", kind: "list", help: "stun: or turn: URL for viewers" },
   lan: { option: "lan", kind: "switch", help: "pass on private ICE candidates (true)" },
@@ -96,9 +100,9 @@ export async function optionsFrom(
     const variable = `NEARCAST_${name.toUpperCase().replaceAll("-", "_")}`;
     const fromEnv = env[variable];
     const given = flags.get(name);
-    if (given) options[flag.option] = valueOf(`--${name}`, flag.kind, given);
+    if (given) options[flag.option] = parseValue(`--${name}`, flag.kind, given);
     else if (fromEnv !== undefined) {
-      options[flag.option] = valueOf(
+      options[flag.option] = parseValue(
         variable,
         flag.kind,
         flag.kind === "list" ? fromEnv.split(",") : [fromEnv],
@@ -144,7 +148,7 @@ async function readConfig(file: string): Promise<Record<string, unknown>> {
   throw invalid("--config", "must hold a JSON object", file);
 }
 
-function valueOf(name: string, kind: Kind, given: readonly string[]): unknown {
+function parseValue(name: string, kind: Kind, given: readonly string[]): unknown {
   const last = given.at(-1) ?? "";
   if (kind === "list") return given.map((item) => item.trim()).filter((item) => item !== "");
   if (kind === "number") {

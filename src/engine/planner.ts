@@ -159,7 +159,12 @@ export class Planner {
   }
 
   /** `pieces` replaces what was known of the peer's holdings of the asset; `undefined`: none left. */
-  setHoldings(peerId: string, assetId: string, pieces: PieceSet | undefined, nowMs: number): Command[] {
+  setHoldings(
+    peerId: string,
+    assetId: string,
+    pieces: PieceSet | undefined,
+    nowMs: number,
+  ): Command[] {
     const peer = this.#peers.get(peerId);
     if (!peer) return [];
     if (pieces) peer.setHoldings(assetId, pieces);
@@ -287,8 +292,9 @@ export class Planner {
     );
     if (!best) return [];
     const expectedMs = best.expectedMs(fallback);
+    this.#lastAskId = (this.#lastAskId + 1) >>> 0;
     const ask: Ask = {
-      id: (this.#lastAskId = (this.#lastAskId + 1) >>> 0),
+      id: this.#lastAskId,
       assetId: request.assetId,
       piece,
       askedMs: nowMs,
@@ -316,7 +322,9 @@ export class Planner {
     if (open.length === 0) return [];
     const count = this.#originShare(request, open, nowMs);
     if (count === 0) return [];
-    return runsOf(open.slice(open.length - count)).flatMap((run) => this.#fetch(request, run, nowMs));
+    return runsOf(open.slice(open.length - count)).flatMap((run) =>
+      this.#fetch(request, run, nowMs),
+    );
   }
 
   /** How many of the open pieces (the last ones) the origin should take for the deadline's sake. */
@@ -375,7 +383,10 @@ export class Planner {
       const peer = this.#peers.get(peerId);
       peer?.timedOut(ask.id, nowMs);
       if (peer?.stalled) {
-        commands.push({ type: "drop", peerId, reason: "stalled" }, ...this.removePeer(peerId, nowMs));
+        commands.push(
+          { type: "drop", peerId, reason: "stalled" },
+          ...this.removePeer(peerId, nowMs),
+        );
       }
     }
     return commands;

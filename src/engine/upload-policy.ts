@@ -51,7 +51,15 @@ export class UploadPolicy {
    * @param peers Peers with something in the queue; `known` if the asker is one of them.
    * @returns 0 to accept, else the milliseconds after which to ask again.
    */
-  busyMs({ queuedBytes, peers, known }: { queuedBytes: number; peers: number; known: boolean }): number {
+  busyMs({
+    queuedBytes,
+    peers,
+    known,
+  }: {
+    queuedBytes: number;
+    peers: number;
+    known: boolean;
+  }): number {
     const queueMs = queuedBytes / this.rateBytesPerMs;
     // One piece is always taken: a slow uplink is better than none.
     const free = queuedBytes < PIECE_BYTES || queueMs <= QUEUE_MAX_MS;

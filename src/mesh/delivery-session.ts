@@ -3,7 +3,7 @@
  * planner's work to the worker, and learns from the origin bytes that the worker shows it.
  * @module
  */
-import { deadlineOf, patienceMs, type PlaybackState } from "../engine/deadline.js";
+import { deadlineOf, type PlaybackState, patienceMs } from "../engine/deadline.js";
 import type { Command, Planner } from "../engine/planner.js";
 import { type ByteRange, type PieceRange, piecesOfBytes, windowOf } from "../protocol/asset.js";
 import { OPEN_RANGE_MAX_BYTES, PIECE_BYTES, WINDOW_BYTES } from "../protocol/limits.js";
@@ -146,7 +146,8 @@ export class DeliverySession {
   async #attestAll(asset: TrustedAsset): Promise<void> {
     const { from, to } = this.#pieces;
     for (let window = windowOf(from); window <= windowOf(Math.max(from, to - 1)); window++) {
-      if (!asset.windows.has(window)) await this.#patiently(this.#options.attest(asset.url, window));
+      if (!asset.windows.has(window))
+        await this.#patiently(this.#options.attest(asset.url, window));
       if (!asset.windows.has(window)) {
         // Later windows are asked for as the request gets there; the first ones must be here.
         void this.#options.attest(asset.url, window);

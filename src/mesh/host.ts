@@ -7,8 +7,7 @@ import { PieceSet } from "../core/piece-set.js";
 import type { PlaybackState } from "../engine/deadline.js";
 import { type Command, Planner } from "../engine/planner.js";
 import { bytesOfPiece, groupOf, windowCountOf, windowOf } from "../protocol/asset.js";
-import type { IceServer, JoinedMessage } from "../protocol/signal-messages.js";
-import type { HeldWindows } from "../protocol/signal-messages.js";
+import type { HeldWindows, IceServer, JoinedMessage } from "../protocol/signal-messages.js";
 import { verifyPiece } from "../protocol/verify.js";
 import type { Want } from "../protocol/worker-messages.js";
 import { PieceStore } from "../store/piece-store.js";
@@ -204,8 +203,7 @@ export class MeshHost {
       isOpen: () => this.#signaling?.open ?? false,
       handlers: {
         onJoined: (message) => void this.#onJoined(message).catch(handlers.onError),
-        onAttested: (attestation) =>
-          void this.#trust.accept(attestation).catch(handlers.onError),
+        onAttested: (attestation) => void this.#trust.accept(attestation).catch(handlers.onError),
         onError: handlers.onError,
       },
       holdings: () => [...this.#library.holdings()].map(({ asset }) => asset.assetId),
@@ -236,7 +234,8 @@ export class MeshHost {
       },
     });
     const refresh = setInterval(() => {
-      if (this.#joined && this.#neighbours.open.length < this.#options.config.linksMax / 2) index.refresh();
+      if (this.#joined && this.#neighbours.open.length < this.#options.config.linksMax / 2)
+        index.refresh();
     }, REFRESH_MS);
     signal.addEventListener("abort", () => clearInterval(refresh));
   }
@@ -246,7 +245,8 @@ export class MeshHost {
     if (message.iceServers.length > 0 && this.#options.config.iceServers.length === 0) {
       if (this.#signaling) this.#signaling.iceServers = message.iceServers;
     }
-    if (message.config.enabled !== this.#enabled) this.#options.handlers.onEnabled(message.config.enabled);
+    if (message.config.enabled !== this.#enabled)
+      this.#options.handlers.onEnabled(message.config.enabled);
     this.#neighbours.dialAll(message.peers);
     await this.#trust.meetServer(message.nowMs, message.keys);
     this.#joined = true;
@@ -269,7 +269,12 @@ export class MeshHost {
   /** Links or answers are on their way that may change who holds the asset. */
   #hopeful(_assetId: string): boolean {
     if (!this.#signaling) return false;
-    return !this.#joined || this.#neighbours.pending || (this.#index?.asking ?? false) || this.#gossip.fresh(this.#options.now());
+    return (
+      !this.#joined ||
+      this.#neighbours.pending ||
+      (this.#index?.asking ?? false) ||
+      this.#gossip.fresh(this.#options.now())
+    );
   }
 
   #makeNeighbours(): Neighbours {
@@ -297,7 +302,8 @@ export class MeshHost {
         },
         onDrop: (link, assetId) =>
           this.#run(this.#planner.setHoldings(link.peerId, assetId, undefined, now())),
-        onRequest: (link, { id, assetId, piece }) => this.#uploader.accept(link, id, assetId, piece),
+        onRequest: (link, { id, assetId, piece }) =>
+          this.#uploader.accept(link, id, assetId, piece),
         onCancel: (link, id) => this.#uploader.cancel(link, id),
         onPiece: (link, askId, bytes) =>
           void this.#pieceReceived(link, askId, bytes).catch(handlers.onError),
@@ -313,7 +319,11 @@ export class MeshHost {
   }
 
   /** A peer's bytes: verified here, before anybody else sees them (rule R1). */
-  async #pieceReceived(link: PeerLink, askId: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  async #pieceReceived(
+    link: PeerLink,
+    askId: number,
+    bytes: Uint8Array<ArrayBuffer>,
+  ): Promise<void> {
     const asked = this.#planner.askOf(link.peerId, askId);
     const asset = asked && this.#trust.byId(asked.assetId);
     const window = asked && asset?.windows.get(windowOf(asked.piece));

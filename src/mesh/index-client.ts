@@ -55,6 +55,7 @@ export class IndexClient {
   readonly #wants = new Map<string, Promise<WantedMessage>>();
   /** Assets to announce in the next batch; what is held is looked up when it leaves. */
   readonly #changed = new Set<string>();
+  #open = Promise.withResolvers<void>();
   #lastQuestion = 0;
   #announceTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -74,6 +75,7 @@ export class IndexClient {
 
   /** The socket is open (again): everything is said anew. */
   opened(): void {
+    this.#open.resolve();
     if (this.#groups.size > 0) this.#join();
     this.#changed.clear();
     for (const assetId of this.#options.holdings()) this.#changed.add(assetId);
@@ -82,6 +84,7 @@ export class IndexClient {
 
   /** The socket closed: nobody will answer. */
   closed(): void {
+    this.#open = Promise.withResolvers<void>();
     for (const question of this.#questions.values()) {
       question.reject(new NearcastError("index/closed", "Cannot ask index: the socket closed"));
     }
@@ -116,10 +119,7 @@ export class IndexClient {
     const key = `${window} ${url}`;
     let want = this.#wants.get(key);
     if (!want) {
-      want = this.#ask({ type: "want", q: this.#nextQuestion(), url, window }).then((answer) => {
-        if (answer.type === "wanted") return answer;
-        throw new NearcastError("index/refused", `Cannot ask index: it answered "${answer.type}"`);
-      });
+      want = this.#want(url, window);
       this.#wants.set(key, want);
       const over = () => this.#wants.delete(key);
       want.then(over, over);
@@ -127,8 +127,9 @@ export class IndexClient {
     return want;
   }
 
+  /** Whether an answer may still come that changes who holds what. */
   get asking(): boolean {
-    return this.#questions.size > 0;
+    return this.#wants.size > 0;
   }
 
   /** What is held of the asset has changed: the next batch says so. */
@@ -162,7 +163,17 @@ export class IndexClient {
     }
   }
 
+  /** While the socket is down the question waits for it, as long as for an answer. */
+  async #want(url: string, window: number): Promise<WantedMessage> {
+    if (!this.#options.isOpen())
+      await Promise.race([this.#open.promise, overdue(ANSWER_TIMEOUT_MS)]);
+    const answer = await this.#ask({ type: "want", q: this.#nextQuestion(), url, window });
+    if (answer.type === "wanted") return answer;
+    throw new NearcastError("index/refused", `Cannot ask index: it answered "${answer.type}"`);
+  }
+
   #join(): void {
+    if (!this.#options.isOpen()) return; // `opened` will
     const groups = [...this.#groups];
     this.#ask({
       type: "join",
@@ -239,4 +250,8 @@ export class IndexClient {
     this.#lastQuestion = (this.#lastQuestion + 1) % 2 ** 31;
     return this.#lastQuestion;
   }
+}
+
+async function overdue(ms: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms));
 }

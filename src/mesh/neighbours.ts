@@ -126,10 +126,7 @@ export class Neighbours {
   }
 
   #avoid(peerId: string, durationMs: number): void {
-    const until = Math.max(
-      this.#avoidedUntilMs.get(peerId) ?? 0,
-      this.#options.now() + durationMs,
-    );
+    const until = Math.max(this.#avoidedUntilMs.get(peerId) ?? 0, this.#options.now() + durationMs);
     this.#avoidedUntilMs.delete(peerId);
     this.#avoidedUntilMs.set(peerId, until);
     if (this.#avoidedUntilMs.size > AVOIDED_MAX) {

@@ -107,14 +107,20 @@ export class PeerLink {
     return this.#connection.bulk.bufferedAmount;
   }
 
-  close(reason: unknown = new NearcastError("peer/closed", "Cannot use link: it was closed")): void {
+  close(
+    reason: unknown = new NearcastError("peer/closed", "Cannot use link: it was closed"),
+  ): void {
     if (this.closed.aborted) return;
     this.#lifetime.abort(reason);
     this.#connection.close();
   }
 
   /** Asks for one piece of `lengthBytes`. */
-  request(askId: number, { assetId, piece }: { assetId: string; piece: number }, lengthBytes: number): void {
+  request(
+    askId: number,
+    { assetId, piece }: { assetId: string; piece: number },
+    lengthBytes: number,
+  ): void {
     this.#downloads.set(askId, { buffer: new Uint8Array(lengthBytes), received: 0 });
     this.send({ type: "request", id: askId, assetId, piece });
   }
@@ -170,7 +176,9 @@ export class PeerLink {
     control.addEventListener("message", ({ data }) => this.#guarded(() => this.#control(data)), {
       signal,
     });
-    bulk.addEventListener("message", ({ data }) => this.#guarded(() => this.#bulk(data)), { signal });
+    bulk.addEventListener("message", ({ data }) => this.#guarded(() => this.#bulk(data)), {
+      signal,
+    });
     for (const channel of [control, bulk]) channel.addEventListener("close", gone, { signal });
     peerConnection.addEventListener(
       "connectionstatechange",

@@ -198,7 +198,8 @@ export class Signaling {
 
   /** A frame of another viewer, made harmless; `undefined` if it is not worth keeping. */
   #checked(peer: Peer, { type, src, payload }: RelayedFrame): RelayedFrame | undefined {
-    if (typeof src !== "string" || typeof payload !== "object" || payload === null) return undefined;
+    if (typeof src !== "string" || typeof payload !== "object" || payload === null)
+      return undefined;
     const connectionId = payload["connectionId"];
     if (typeof connectionId !== "string" || connectionId.length > 64) return undefined;
     if (type === "OFFER") {

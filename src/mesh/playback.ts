@@ -25,7 +25,8 @@ export function watchPlayback(handlers: PlaybackHandlers, signal: AbortSignal): 
   const started = new WeakSet<HTMLMediaElement>();
   let lastReport = "none";
   const report = () => {
-    for (const element of watched) if (!element.isConnected && element.paused) watched.delete(element);
+    for (const element of watched)
+      if (!element.isConnected && element.paused) watched.delete(element);
     const state = combinedState([...watched]);
     const text = JSON.stringify(state) ?? "none";
     if (text !== lastReport) handlers.onState(state);
@@ -59,7 +60,9 @@ export function watchPlayback(handlers: PlaybackHandlers, signal: AbortSignal): 
 }
 
 function combinedState(elements: readonly HTMLMediaElement[]): PlaybackState | undefined {
-  const active = elements.filter((element) => !element.ended && (element.src || element.currentSrc || element.srcObject));
+  const active = elements.filter(
+    (element) => !element.ended && (element.src || element.currentSrc || element.srcObject),
+  );
   if (active.length === 0) return undefined;
   const playing = active.filter((element) => !element.paused);
   const counted = playing.length > 0 ? playing : active;
@@ -79,7 +82,8 @@ export function aheadOf(element: HTMLMediaElement): number {
   const { buffered, currentTime } = element;
   let end = currentTime;
   for (let index = 0; index < buffered.length; index++) {
-    if (buffered.start(index) <= end + GAP_S && buffered.end(index) > end) end = buffered.end(index);
+    if (buffered.start(index) <= end + GAP_S && buffered.end(index) > end)
+      end = buffered.end(index);
   }
   return end - currentTime;
 }

@@ -4,14 +4,23 @@
  * @module
  */
 import type { PlaybackState } from "../engine/deadline.js";
-import { type Envelope, isEnvelope } from "../protocol/worker-messages.js";
 import { PROTOCOL_VERSION } from "../protocol/limits.js";
+import { type Envelope, isEnvelope } from "../protocol/worker-messages.js";
 
 export type TabMessage =
-  | { readonly type: "playback"; readonly clientId: string; readonly state: PlaybackState | undefined }
+  | {
+      readonly type: "playback";
+      readonly clientId: string;
+      readonly state: PlaybackState | undefined;
+    }
   | { readonly type: "closing"; readonly clientId: string }
   | { readonly type: "groups"; readonly groups: readonly string[] }
-  | { readonly type: "delivered"; readonly cache: number; readonly mesh: number; readonly origin: number }
+  | {
+      readonly type: "delivered";
+      readonly cache: number;
+      readonly mesh: number;
+      readonly origin: number;
+    }
   | { readonly type: "switch"; readonly enabled: boolean };
 
 /** Opens the channel; messages of other versions are ignored. Closed when `signal` aborts. */

@@ -52,9 +52,15 @@ export class WorkerBridge {
    */
   static async open(options: BridgeOptions): Promise<WorkerBridge> {
     const { workerUrl, scope } = options;
-    const existing = await navigator.serviceWorker.getRegistration(scope ?? new URL(".", workerUrl).href);
+    const existing = await navigator.serviceWorker.getRegistration(
+      scope ?? new URL(".", workerUrl).href,
+    );
     const bridge = new WorkerBridge(options);
-    if (existing && !runs(existing, workerUrl) && sameScope(existing, scope ?? new URL(".", workerUrl).href)) {
+    if (
+      existing &&
+      !runs(existing, workerUrl) &&
+      sameScope(existing, scope ?? new URL(".", workerUrl).href)
+    ) {
       // The site's own worker: it may have `attach()`ed; its hello will tell.
       bridge.#foreign = true;
       return bridge;

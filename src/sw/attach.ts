@@ -88,7 +88,13 @@ function wanted({ enabled, included, excluded }: ActiveConfig, url: string): boo
 
 function factsOf(request: Request, sameOrigin: boolean): Parameters<typeof mayAccelerate>[0] {
   const { method, url, destination, mode, credentials, cache, headers } = request;
-  const conditional = ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"];
+  const conditional = [
+    "if-match",
+    "if-none-match",
+    "if-modified-since",
+    "if-unmodified-since",
+    "if-range",
+  ];
   return {
     method,
     url,

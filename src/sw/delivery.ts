@@ -53,7 +53,6 @@ export class Delivery {
   #next: number;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   #alone = false;
-  #runs = 0;
   #silence: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: DeliveryOptions) {
@@ -147,14 +146,12 @@ export class Delivery {
   }
 
   async #fetch({ from, to }: { from: number; to: number }): Promise<void> {
-    this.#runs++;
     let failure: unknown;
     try {
       await this.#read(from, to);
     } catch (error) {
       failure = error;
     }
-    this.#runs--;
     if (this.#lifetime.signal.aborted) return;
     const corrupt = failure instanceof NearcastError && failure.code === "integrity/mismatch";
     this.#tell({ type: "origin-end", complete: failure === undefined, corrupt });
@@ -165,7 +162,10 @@ export class Delivery {
 
   async #read(from: number, to: number): Promise<void> {
     const { length, fetchRange } = this.#options;
-    const range = { start: bytesOfPiece(from, length).start, end: bytesOfPiece(to - 1, length).end };
+    const range = {
+      start: bytesOfPiece(from, length).start,
+      end: bytesOfPiece(to - 1, length).end,
+    };
     const stop = new AbortController();
     const signal = AbortSignal.any([stop.signal, this.#lifetime.signal]);
     const response = await fetchRange(range, signal);
@@ -248,7 +248,9 @@ export class Delivery {
     if (this.#lifetime.signal.aborted) return;
     clearTimeout(this.#silence);
     this.#tell({ type: "end", complete });
-    this.#lifetime.abort(new NearcastError("worker/unavailable", "Cannot go on: the request ended"));
+    this.#lifetime.abort(
+      new NearcastError("worker/unavailable", "Cannot go on: the request ended"),
+    );
     this.#firstPiece.reject(this.#lifetime.signal.reason);
     this.#options.port.close();
     this.#options.onEnd({ complete, bytes: { ...this.#counts } });

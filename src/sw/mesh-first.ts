@@ -8,7 +8,12 @@
 import { Strategy, type StrategyHandler } from "workbox-strategies";
 import { canonicalUrl, piecesOfBytes } from "../protocol/asset.js";
 import { OPEN_RANGE_MAX_BYTES, PROTOCOL_VERSION } from "../protocol/limits.js";
-import type { BytesBySource, HostMessage, RequestReport, Want } from "../protocol/worker-messages.js";
+import type {
+  BytesBySource,
+  HostMessage,
+  RequestReport,
+  Want,
+} from "../protocol/worker-messages.js";
 import { PieceReader } from "../store/piece-store.js";
 import { type AskedRange, coveredRange, parseRange } from "./byte-range.js";
 import { Delivery } from "./delivery.js";
@@ -78,7 +83,9 @@ export class MeshFirst extends Strategy {
       crossOrigin: new URL(request.url).origin !== self.location.origin,
       onEnd: (status, { bytes }) => {
         const durationMs = performance.now() - startedMs;
-        void report(clientId, { url: request.url, status, durationMs, bytes }).finally(ended.resolve);
+        void report(clientId, { url: request.url, status, durationMs, bytes }).finally(
+          ended.resolve,
+        );
       },
     };
   }
@@ -90,7 +97,11 @@ export class MeshFirst extends Strategy {
     const { from, to } = piecesOfBytes(covered);
     const windows = await this.#store.holds(asset, from, to);
     if (!windows) return undefined;
-    const head = responseHead(asset, { ...exchange, covered, ranged: exchange.range !== undefined });
+    const head = responseHead(asset, {
+      ...exchange,
+      covered,
+      ranged: exchange.range !== undefined,
+    });
     void tellUsed(asset.assetId, from, to);
     const body = storedBody({
       reader: this.#store,
@@ -131,7 +142,11 @@ export class MeshFirst extends Strategy {
       port.postMessage({ type: "end", complete: false });
       return undefined;
     }
-    const head = responseHead(asset, { ...exchange, covered, ranged: exchange.range !== undefined });
+    const head = responseHead(asset, {
+      ...exchange,
+      covered,
+      ranged: exchange.range !== undefined,
+    });
     let promised = false;
     const delivery = new Delivery({
       length: asset.length,

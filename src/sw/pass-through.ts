@@ -34,15 +34,18 @@ export function observed(response: Response, options: PassThroughOptions): Respo
       ...place,
       emit: (piece, bytes) => tell({ type: "origin-piece", piece, bytes }, [bytes.buffer]),
     });
-  return new Response(counted(body, cutter, (complete, origin) => {
-    tell({ type: "end", complete });
-    options.port?.close();
-    options.onEnd({ complete, bytes: { cache: 0, mesh: 0, origin } });
-  }), {
-    status: response.status,
-    statusText: response.statusText,
-    headers: response.headers,
-  });
+  return new Response(
+    counted(body, cutter, (complete, origin) => {
+      tell({ type: "end", complete });
+      options.port?.close();
+      options.onEnd({ complete, bytes: { cache: 0, mesh: 0, origin } });
+    }),
+    {
+      status: response.status,
+      statusText: response.statusText,
+      headers: response.headers,
+    },
+  );
 }
 
 /** Passes a body on chunk by chunk, at the page's pace. */
@@ -93,6 +96,11 @@ function placeOf(response: Response): { start: number; length: number } | undefi
  * An open-ended range asked of the origin piecewise, so that no stream of a worker runs for minutes and
  * the mesh can serve the next part. Players ask on from where a 206 ends.
  */
-export function cappedRange(range: AskedRange | undefined, maxBytes: number): AskedRange | undefined {
-  return range && range.end === undefined ? { start: range.start, end: range.start + maxBytes } : range;
+export function cappedRange(
+  range: AskedRange | undefined,
+  maxBytes: number,
+): AskedRange | undefined {
+  return range && range.end === undefined
+    ? { start: range.start, end: range.start + maxBytes }
+    : range;
 }

@@ -31,7 +31,9 @@ test("GET /peerjs/id issues ids that PeerJS accepts, to allowed sites", async (t
   const id = await response.text();
   assert.match(id, /^[A-Za-z0-9]+(?:[ _-][A-Za-z0-9]+)*$/); // PeerJS, util.validateId
   assert.notEqual(id, await idFrom(server));
-  const foreign = await fetch(`${server.url}/peerjs/id`, { headers: { origin: "http://evil.test" } });
+  const foreign = await fetch(`${server.url}/peerjs/id`, {
+    headers: { origin: "http://evil.test" },
+  });
   assert.equal(foreign.status, 403);
   assert.equal(foreign.headers.get("access-control-allow-origin"), null);
 });

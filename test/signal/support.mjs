@@ -55,10 +55,10 @@ export async function connect(t, server, options = {}) {
   const { token = randomUUID(), origin = SITE, key = "peerjs", localAddress } = options;
   const id = options.id ?? (await idFrom(server));
   const address = server.url.replace("http", "ws");
-  const ws = new WebSocket(
-    `${address}/peerjs?key=${key}&id=${id}&token=${token}&version=1.5.5`,
-    { origin, localAddress },
-  );
+  const ws = new WebSocket(`${address}/peerjs?key=${key}&id=${id}&token=${token}&version=1.5.5`, {
+    origin,
+    localAddress,
+  });
   t.after(() => ws.terminate());
   const messages = [];
   const waiting = new Set();
@@ -86,8 +86,7 @@ export async function connect(t, server, options = {}) {
       waiting.add(check);
       check();
     });
-  const say = (message) =>
-    ws.send(typeof message === "string" ? message : JSON.stringify(message));
+  const say = (message) => ws.send(typeof message === "string" ? message : JSON.stringify(message));
   let q = 0;
   const ask = (message) => {
     const question = ++q;

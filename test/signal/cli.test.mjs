@@ -1,0 +1,97 @@
+// The command line, as a process.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import test from "node:test";
+import { fileURLToPath } from "node:url";
+import { folderFor, SITE, viewerFor } from "./support.mjs";
+
+const CLI = fileURLToPath(new URL("../../dist/cli.js", import.meta.url));
+
+function run(t, args, env = {}) {
+  const child = spawn(process.execPath, [CLI, ...args], {
+    env: { PATH: process.env.PATH, ...env },
+  });
+  t.after(() => child.kill("SIGKILL"));
+  let output = "";
+  let errors = "";
+  child.stdout.on("data", (data) => {
+    output += data;
+  });
+  child.stderr.on("data", (data) => {
+    errors += data;
+  });
+  const exit = once(child, "close").then(([code]) => ({ code, output, errors }));
+  const url = async () => {
+    for (;;) {
+      const match = /listens on (http:\S+)/.exec(output);
+      if (match) return match[1];
+      await once(child.stdout, "data");
+    }
+  };
+  return { child, exit, url };
+}
+
+for (const signal of ["SIGTERM", "SIGINT"]) {
+  test(`serve prints its address, works, and drains with code 0 on ${signal}`, async (t) => {
+    const { child, exit, url } = run(t, ["serve", "--port", "0", "--site", SITE]);
+    const viewer = await viewerFor(t, { url: await url() });
+    child.kill(signal);
+    assert.equal(await viewer.closed, 1012);
+    assert.equal((await exit).code, 0);
+  });
+}
+
+test("flags win over the environment, which wins over the file", async (t) => {
+  const config = join(await folderFor(t), "server.json");
+  const file = {
+    port: 70_000,
+    sites: ["http://file.test"],
+    origins: ["http://o.test"],
+    lan: false,
+  };
+  await writeFile(config, JSON.stringify(file));
+  const { url } = run(t, ["serve", "--port=0", "--lan"], {
+    NEARCAST_CONFIG: config,
+    NEARCAST_PORT: "80000",
+    NEARCAST_SITE: `http://other.test, ${SITE}`,
+  });
+  await viewerFor(t, { url: await url() });
+});
+
+test("bad input ends with code 2 and one line that names field, value and rule", async (t) => {
+  const folder = await folderFor(t);
+  const list = join(folder, "list.json");
+  await writeFile(list, "[]");
+  const unknown = join(folder, "unknown.json");
+  await writeFile(unknown, `{"sites":["*"],"colour":"red"}`);
+  for (const [args, env, message] of [
+    [["serve"], {}, /sites/],
+    [["serve", "--site", "*", "--port", "x"], {}, /--port must be a whole number.*"x"/],
+    [["serve", "--site", "*", "--port", "70000"], {}, /`port` must be .* 65535: .* 70000/],
+    [["serve", "--site", "*", "--colour", "red"], {}, /--colour/],
+    [["serve", "--site", "*", "--root", "/"], {}, /`origins`/],
+    [["serve", "--site", "*"], { NEARCAST_TRUST_PROXY: "maybe" }, /NEARCAST_TRUST_PROXY.*maybe/],
+    [["serve", "--config", list], {}, /--config must hold a JSON object/],
+    [["serve", "--config", join(folder, "none")], {}, /--config/],
+    [["serve", "--config", unknown], {}, /unknown option "colour"/],
+    [["serve", "--site", "*", "--redis", "redis://x"], {}, /--redis is not available yet/],
+    [["conquer"], {}, /Usage/],
+  ]) {
+    const { code, output, errors } = await run(t, args, env).exit;
+    assert.equal(code, 2, errors);
+    assert.equal(output, "");
+    assert.match(errors, message);
+    assert.equal(errors.trim().split("\n").length, 1, errors);
+  }
+});
+
+test("--help lists every flag and ends with code 0", async (t) => {
+  const { code, output } = await run(t, ["serve", "--help"]).exit;
+  assert.equal(code, 0);
+  for (const flag of ["host", "port", "site", "origin", "root", "key-file", "ice", "config"]) {
+    assert.match(output, new RegExp(`--${flag} `));
+  }
+});
