@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { posix, sep } from "node:path";
 import test from "node:test";
 // TypeScript 7 has no compiler API; this package is the last one that has.
-import ts from "@typescript/typescript6";
+import ts from "typescript";
 
 /** Folder of src -> folders and packages that its files may import. */
 const MAY_IMPORT = {

@@ -35,6 +35,9 @@ export interface NearcastServer {
 /** Time that viewers get to close their sockets. */
 const DRAIN_MS = 1_500;
 
+/** Time a client may take to send the head of a request. */
+const HEADERS_TIMEOUT_MS = 10_000;
+
 /**
  * Starts signaling server and index; resolves when it listens.
  *
@@ -65,6 +68,7 @@ export async function startServer(options: ServerOptions): Promise<NearcastServe
     onSocket: (upgraded) => desk.welcome(upgraded),
   });
   const server = createServer(
+    { headersTimeout: HEADERS_TIMEOUT_MS },
     createRoutes({
       issueId: () => ids.issue(),
       allowsSite: (origin) => allowsSite(config.sites, origin),

@@ -97,22 +97,20 @@ test("hand-outs are counted, so that a burst of joins is spread", async (t) => {
   const members = await Promise.all(
     Array.from({ length: 24 }, (_, n) => viewer(`127.0.${n + 1}.1`)),
   );
-  await Promise.all(members.map((member) => member.join(GROUP)));
   const named = new Map(members.map(({ id }) => [id, 0]));
+  const count = ({ peers }) => {
+    for (const id of idsOf(peers)) if (named.has(id)) named.set(id, named.get(id) + 1);
+  };
+  for (const answer of await Promise.all(members.map((member) => member.join(GROUP)))) count(answer);
   for (let round = 0; round < 30; round++) {
     const late = await viewer("127.0.200.1");
-    const { peers } = await late.join(GROUP);
-    for (const id of idsOf(peers)) if (named.has(id)) named.set(id, named.get(id) + 1);
+    count(await late.join(GROUP));
     late.say({ type: "LEAVE" });
     await late.closed;
   }
-  const counts = [...named.values()];
-  assert.equal(
-    counts.reduce((a, b) => a + b),
-    240,
-  ); // ten each if spread perfectly
-  assert.ok(Math.max(...counts) <= 20, `most: ${Math.max(...counts)}`);
-  assert.ok(Math.min(...counts) >= 4, `fewest: ${Math.min(...counts)}`);
+  const counts = [...named.values()]; // about 17 each; by chance alone, far wider than this
+  assert.ok(Math.max(...counts) <= BOUND_MAX, `most: ${Math.max(...counts)}`);
+  assert.ok(Math.min(...counts) >= BOUND_MIN, `fewest: ${Math.min(...counts)}`);
 });
 
 test("want answers holders of that window, near and idle ones first, never the asker", async (t) => {

@@ -104,21 +104,34 @@ export class Attestor {
 
   async #answer(url: string, window: number, siteOrigin: string | undefined): Promise<WantOutcome> {
     const place = placeAsset(url, this.#options.config.origins);
-    const known = this.#cache.find(url, window, siteOrigin, this.#options.nowMs());
-    if (known && (await this.#stillHolds(known, place))) {
-      const { attestation, audience } = known;
-      return { attestation, audience, isNew: false };
-    }
-    if (known) this.#cache.delete(known);
+    const known = await this.#known(place, window, siteOrigin);
+    if (known) return known;
     if (this.#waiting.length >= WAITING_MAX) return { refused: BUSY };
     await this.#turn();
     try {
+      // Whoever was read meanwhile may have brought this window along, or for another site.
+      const arrived = await this.#known(place, window, siteOrigin);
+      if (arrived) return arrived;
       const reading = await this.#read(place, window, siteOrigin);
       return this.#attest(place, window, reading, siteOrigin);
     } finally {
       this.#running--;
       this.#waiting.shift()?.();
     }
+  }
+
+  async #known(
+    place: AssetPlace,
+    window: number,
+    siteOrigin: string | undefined,
+  ): Promise<WantOutcome | undefined> {
+    const record = this.#cache.find(place.url.href, window, siteOrigin, this.#options.nowMs());
+    if (!record) return undefined;
+    if (!(await this.#stillHolds(record, place))) {
+      this.#cache.delete(record);
+      return undefined;
+    }
+    return { attestation: record.attestation, audience: record.audience, isNew: false };
   }
 
   /** Over HTTP a record holds until it expires; on disk half its life, and only as long as the version. */
@@ -128,7 +141,8 @@ export class Attestor {
     const { issuedMs, expiresMs, version } = record.attestation;
     if (nowMs() > (issuedMs + expiresMs) / 2) return false;
     if (nowMs() - record.checkedMs < RECHECK_MS) return true;
-    if ((await disk.versionOf(place)) !== version) return false;
+    const current = await disk.versionOf(place).catch(() => undefined);
+    if (current !== version) return false;
     record.checkedMs = nowMs();
     return true;
   }
