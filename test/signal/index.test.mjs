@@ -101,7 +101,8 @@ test("hand-outs are counted, so that a burst of joins is spread", async (t) => {
   const count = ({ peers }) => {
     for (const id of idsOf(peers)) if (named.has(id)) named.set(id, named.get(id) + 1);
   };
-  for (const answer of await Promise.all(members.map((member) => member.join(GROUP)))) count(answer);
+  for (const answer of await Promise.all(members.map((member) => member.join(GROUP))))
+    count(answer);
   for (let round = 0; round < 30; round++) {
     const late = await viewer("127.0.200.1");
     count(await late.join(GROUP));
@@ -109,8 +110,8 @@ test("hand-outs are counted, so that a burst of joins is spread", async (t) => {
     await late.closed;
   }
   const counts = [...named.values()]; // about 17 each; by chance alone, far wider than this
-  assert.ok(Math.max(...counts) <= BOUND_MAX, `most: ${Math.max(...counts)}`);
-  assert.ok(Math.min(...counts) >= BOUND_MIN, `fewest: ${Math.min(...counts)}`);
+  assert.ok(Math.max(...counts) <= 40, `most: ${Math.max(...counts)}`);
+  assert.ok(Math.min(...counts) >= 11, `fewest: ${Math.min(...counts)}`);
 });
 
 test("want answers holders of that window, near and idle ones first, never the asker", async (t) => {

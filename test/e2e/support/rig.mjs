@@ -1,0 +1,240 @@
+/**
+ * The stage of the end-to-end tests: a site with a sample origin, an index server of its own that can be
+ * killed and started again, and viewers, each in a browser profile of its own. All of it is the built
+ * product; nothing is faked but where a test says so.
+ */
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import puppeteer from "puppeteer-core";
+import send from "send";
+import { createSampleOrigin } from "../../../demo/sample-origin.mjs";
+import { chromeArgs, ensureChrome } from "../../../tools/ensure-browser.mjs";
+
+/** The real film beside the checkout where there is one, else the demo's own. */
+const SHARED_MEDIA = resolve("..", "shared", "media", "bbb");
+export const media = existsSync(SHARED_MEDIA)
+  ? { dir: SHARED_MEDIA, hls: "hls/playlist.m3u8", mp4: "bbb-720p-60s.mp4" }
+  : { dir: resolve("demo/media"), hls: "film/hls/master.m3u8", mp4: "film/film.mp4" };
+
+const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
+
+/** SHA-256 of a media file, by its path below `/media/`. */
+export const fileHash = (path) => sha256(readFileSync(join(media.dir, decodeURIComponent(path))));
+
+/** Everything a test needs; `close()` ends what was started. */
+export async function openRig({ rateBytesPerS = 0, delayMs = 0, root = media.dir } = {}) {
+  const folder = mkdtempSync(join(tmpdir(), "nearcast-e2e-"));
+  const origin = createSampleOrigin({ root, rateBytesPerS, delayMs });
+  const site = createServer((req, res) => serve(req, res, origin));
+  site.listen(0, "127.0.0.1");
+  await once(site, "listening");
+  const url = `http://localhost:${site.address().port}`;
+  const index = new IndexProcess({ site: url, root, keyFile: join(folder, "key.pem") });
+  await index.start();
+  const browsers = [];
+
+  /** Opens one profile; `open(path)` of it opens pages that share worker, store and host tab. */
+  async function profile() {
+    const browser = await puppeteer.launch({
+      executablePath: ensureChrome(),
+      headless: true,
+      args: chromeArgs(),
+      pipe: true,
+      protocolTimeout: 240_000,
+    });
+    browsers.push(browser);
+    return new Profile(browser, url);
+  }
+
+  return {
+    url,
+    origin,
+    index,
+    profile,
+    async close() {
+      await Promise.all(browsers.map((browser) => browser.close()));
+      await index.stop();
+      site.closeAllConnections();
+      site.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The index server as a process of its own, so that it can really be killed. */
+class IndexProcess {
+  #options;
+  #child;
+  port = 0;
+
+  constructor(options) {
+    this.#options = options;
+  }
+
+  get url() {
+    return `ws://localhost:${this.port}`;
+  }
+
+  async start() {
+    const { site, root, keyFile } = this.#options;
+    const flags = { port: String(this.port), site, origin: `${site}/media/`, root, "key-file": keyFile };
+    const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
+    this.#child = spawn(process.execPath, ["dist/cli.js", "serve", ...args], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let text = "";
+    for await (const chunk of this.#child.stdout) {
+      text += chunk;
+      const found = /https?:\/\/[^\s:]+:(\d+)/.exec(text);
+      if (!found) continue;
+      this.port = Number(found[1]);
+      break;
+    }
+    if (this.port === 0) throw new Error(`Cannot start the index server: ${text}`);
+  }
+
+  /** SIGKILL: no goodbye of any kind. */
+  async kill() {
+    await this.#end("SIGKILL");
+  }
+
+  async stop() {
+    await this.#end("SIGTERM");
+  }
+
+  async #end(signal) {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill(signal);
+    await once(child, "exit");
+  }
+
+  /** One sample of /metrics, labels included in the name. */
+  async metric(name) {
+    const text = await (await fetch(`http://localhost:${this.port}/metrics`)).text();
+    const line = text.split("\n").find((entry) => entry.startsWith(`${name} `));
+    return line === undefined ? 0 : Number(line.split(" ").at(-1));
+  }
+}
+
+/** One browser profile. */
+class Profile {
+  #url;
+
+  constructor(browser, url) {
+    this.browser = browser;
+    this.#url = url;
+  }
+
+  /**
+   * Opens a page of the site.
+   *
+   * @param prepare Runs in the page before any script of it.
+   */
+  async open(path, { prepare, argument } = {}) {
+    const page = await this.browser.newPage();
+    page.errors = [];
+    page.on("pageerror", (error) => page.errors.push(String(error)));
+    await page.evaluateOnNewDocument(recordSegments);
+    if (prepare) await page.evaluateOnNewDocument(prepare, argument);
+    await page.goto(this.#url + path);
+    return page;
+  }
+}
+
+/** Runs in the page: the SHA-256 of every body that a player received, by URL. */
+function recordSegments() {
+  window.received = [];
+  const { send: realSend } = XMLHttpRequest.prototype;
+  XMLHttpRequest.prototype.send = function (...args) {
+    this.addEventListener("load", () => {
+      if (!(this.response instanceof ArrayBuffer)) return;
+      const { responseURL, status, response } = this;
+      const copy = response.slice(0);
+      window.received.push({ url: responseURL, status, hash: hexHash(copy), bytes: copy.byteLength });
+    });
+    return realSend.apply(this, args);
+  };
+  async function hexHash(buffer) {
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", buffer));
+    return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  }
+}
+
+/** What the page received so far: path below /media/, status, bytes, hash. */
+export async function receivedBy(page) {
+  return page.evaluate(() =>
+    Promise.all(
+      window.received.map(async ({ url, status, bytes, hash }) => ({
+        path: new URL(url).pathname.replace("/media/", ""),
+        status,
+        bytes,
+        hash: await hash,
+      })),
+    ),
+  );
+}
+
+/** Waits for a condition in the page, by polling its state. */
+export async function until(page, condition, argument, timeoutMs = 30_000) {
+  await page.waitForFunction(condition, { timeout: timeoutMs, polling: 50 }, argument);
+}
+
+export const stats = (page) => page.evaluate(() => window.nearcast.stats());
+
+const PAGES = {
+  /** A film in hls.js. */
+  "/hls": `<video id="video" muted playsinline style="width:320px"></video>
+    <script src="/vendor/hls.min.js"></script>
+    <script>
+      window.ready = new Promise((done) => addEventListener("nearcast:ready", done, { once: true }));
+      window.play = (src, rate = 1) => {
+        const hls = new Hls({ enableWorker: false });
+        window.fatal = [];
+        hls.on(Hls.Events.ERROR, (_, data) => data.fatal && window.fatal.push(data.details));
+        hls.loadSource(src);
+        hls.attachMedia(video);
+        hls.on(Hls.Events.MANIFEST_PARSED, () => { video.defaultPlaybackRate = rate; video.playbackRate = rate; video.play(); });
+        window.stalls = []; 
+        let started = false;
+        video.addEventListener("playing", () => { started = true; });
+        video.addEventListener("waiting", () => { if (started && !video.seeking && !video.ended) window.stalls.push(video.currentTime); });
+        window.hls = hls;
+      };
+    </script>`,
+  /** Nothing but the SDK. */
+  "/blank": `<script>window.ready = new Promise((done) => addEventListener("nearcast:ready", done, { once: true }));</script>`,
+};
+
+function serve(req, res, origin) {
+  const { pathname, searchParams } = new URL(req.url, "http://site");
+  if (origin.owns(pathname)) return origin.handle(req, res);
+  const body = PAGES[pathname];
+  if (body !== undefined) {
+    res.setHeader("Content-Type", "text/html; charset=utf-8");
+    res.setHeader("Cache-Control", "no-store");
+    res.end(`<!doctype html><meta charset="utf-8"><title>test</title>${body}${tagOf(searchParams)}`);
+    return;
+  }
+  const file = {
+    "/nearcast.js": "dist/nearcast.js",
+    "/nearcast-sw.js": "dist/nearcast-sw.js",
+    "/vendor/hls.min.js": "node_modules/hls.js/dist/hls.min.js",
+  }[pathname];
+  if (file) return void send(req, resolve(file), { cacheControl: false }).pipe(res);
+  res.statusCode = 404;
+  res.end();
+}
+
+/** The script tag as a customer writes it; `?off` leaves it out, other parameters become `data-`. */
+function tagOf(parameters) {
+  if (parameters.has("off")) return "";
+  const data = { include: "/media/**", ...Object.fromEntries(parameters) };
+  const attributes = Object.entries(data).map(([name, value]) => ` data-${name}="${value}"`);
+  return `<script src="/nearcast.js"${attributes.join("")}></script>`;
+}
