@@ -211,13 +211,13 @@ export function optionsFromData(
   const options: Record<string, unknown> = {};
   for (const [name, text] of Object.entries(data)) {
     if (text === undefined || !Object.hasOwn(OPTIONS, name)) continue;
-    options[name] = valueOf(OPTIONS[name as OptionName].kind, text);
+    options[name] = parseValue(OPTIONS[name as OptionName].kind, text);
   }
   return options as NearcastOptions;
 }
 
 /** What cannot be converted stays text (or becomes NaN), for {@link resolveConfig} to refuse by name. */
-function valueOf(kind: OptionRow["kind"], text: string): unknown {
+function parseValue(kind: OptionRow["kind"], text: string): unknown {
   if (kind === "number") return text.trim() === "" ? Number.NaN : Number(text);
   if (kind !== "boolean") return text;
   if (text === "" || text === "true") return true;

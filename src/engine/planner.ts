@@ -51,11 +51,16 @@ interface RequestState extends PlannedRequest {
   position: number;
   /** Pieces that the origin was asked for and has not sent yet. */
   readonly origin: PieceSet;
+  /** Pieces that a peer refused or was silent about: past the deadline nobody else is tried. */
+  readonly missed: PieceSet;
   originRuns: number;
   originFailures: number;
   originAskedMs: number;
   originLastMs: number;
 }
+
+/** An origin that is silent for longer is not counted on. */
+const ORIGIN_STALL_MS = 1_000;
 
 /** Origin failures after which a request that no peer can serve is given up. */
 const ORIGIN_FAILURES_MAX = 2;
@@ -101,6 +106,7 @@ export class Planner {
       ...request,
       position: request.pieces.from,
       origin: new PieceSet(request.pieceCount),
+      missed: new PieceSet(request.pieceCount),
       originRuns: 0,
       originFailures: 0,
       originAskedMs: 0,
@@ -203,6 +209,7 @@ export class Planner {
     const peer = this.#peers.get(peerId);
     const ask = this.#takeAsk(peerId, askId);
     if (!peer || !ask) return [];
+    this.#missed(ask);
     if (busyMs === undefined) {
       peer.asks.delete(askId);
       peer.holdings.get(ask.assetId)?.delete(ask.piece);
@@ -267,25 +274,37 @@ export class Planner {
     const commands: Command[] = [];
     const orphans: number[] = [];
     for (const piece of missing) {
-      if (request.origin.has(piece) || this.#asked.has(keyOf(request.assetId, piece))) continue;
+      if (this.#asked.has(keyOf(request.assetId, piece))) continue;
+      const ordered = request.origin.has(piece);
       const holders = this.#holders(request.assetId, piece);
-      if (holders.length === 0) orphans.push(piece);
-      else commands.push(...this.#ask(request, piece, holders, nowMs));
+      if (holders.length === 0 && !ordered) orphans.push(piece);
+      // What the origin was asked for is asked of peers too once they would be clearly faster.
+      const limitMs = ordered ? 0.5 * this.#originEtaMs(request, piece, nowMs) : undefined;
+      commands.push(...this.#ask(request, piece, { holders, limitMs, nowMs }));
     }
     commands.push(...this.#fetchOrphans(request, orphans, nowMs));
     commands.push(...this.#hedge(request, nowMs));
     return commands;
   }
 
-  /** Rule 1. */
+  /** Rule 1; `limitMs` is the time in which a peer must be expected to bring the piece. */
   #ask(
     request: RequestState,
     piece: number,
-    holders: readonly PeerSource[],
-    nowMs: number,
+    {
+      holders,
+      limitMs = Number.POSITIVE_INFINITY,
+      nowMs,
+    }: {
+      readonly holders: readonly PeerSource[];
+      readonly limitMs: number | undefined;
+      readonly nowMs: number;
+    },
   ): Command[] {
-    const ready = holders.filter((peer) => peer.available(nowMs) && peer.hasRoom());
     const fallback = this.#origin.rateBytesPerMs;
+    const ready = holders.filter(
+      (peer) => peer.available(nowMs) && peer.expectedMs(fallback) < limitMs && peer.hasRoom(),
+    );
     const best = ready.reduce<PeerSource | undefined>(
       (a, b) => (a && a.expectedMs(fallback) <= b.expectedMs(fallback) ? a : b),
       undefined,
@@ -303,6 +322,18 @@ export class Planner {
     best.asked(ask);
     this.#asked.set(keyOf(request.assetId, piece), { peerId: best.id, ask });
     return [{ type: "ask", peerId: best.id, askId: ask.id, assetId: ask.assetId, piece }];
+  }
+
+  /** When the origin will have brought a piece it was asked for, from now; never, if it has stalled. */
+  #originEtaMs(request: RequestState, piece: number, nowMs: number): number {
+    const silentMs = nowMs - Math.max(request.originAskedMs, request.originLastMs);
+    const expectedMs = this.#origin.expectedMs(PIECE_BYTES);
+    if (silentMs > Math.max(ORIGIN_STALL_MS, 4 * expectedMs)) return Number.POSITIVE_INFINITY;
+    let pieces = 0;
+    for (let before = request.position; before <= piece; before++) {
+      if (request.origin.has(before)) pieces++;
+    }
+    return this.#origin.expectedMs(pieces * PIECE_BYTES);
   }
 
   /** Rule 2: pieces that no linked peer holds. */
@@ -380,6 +411,7 @@ export class Planner {
       if (nowMs - ask.askedMs < ask.timeoutMs) continue;
       this.#asked.delete(key);
       commands.push({ type: "cancel", peerId, askId: ask.id });
+      this.#missed(ask);
       const peer = this.#peers.get(peerId);
       peer?.timedOut(ask.id, nowMs);
       if (peer?.stalled) {
@@ -390,6 +422,17 @@ export class Planner {
       }
     }
     return commands;
+  }
+
+  #missed({ assetId, piece }: Ask): void {
+    for (const request of this.#requests.values()) {
+      if (request.assetId === assetId) request.missed.add(piece);
+    }
+  }
+
+  /** Whether peers had their chance with a piece that is overdue. */
+  #late({ missed, deadlineMs, originFailures }: RequestState, piece: number, nowMs: number) {
+    return nowMs >= deadlineMs && missed.has(piece) && originFailures < ORIGIN_FAILURES_MAX;
   }
 
   #cancelLoser(assetId: string, piece: number): Command[] {

@@ -71,7 +71,7 @@ export type SharingDecision =
 
 /** Content that acts when opened, whatever its URL looks like (threat A7, C8). */
 const ACTIVE_TYPE =
-  /^(text\/html|text\/css|text\/xml|application\/xml|application\/xhtml|application\/(x-)?javascript|text\/javascript|application\/json|application\/wasm|image\/svg)|\+(xml|json)$|mpegurl|dash\+xml/i;
+  /^text\/(html|css|xml|xsl|json|jscript|livescript|(x-)?(java|ecma)script)|^application\/(xml|xhtml|json|wasm|pdf|(x-)?(java|ecma)script)|^image\/svg|\+(xml|json)$|mpegurl|dash\+xml/i;
 
 const SHARED_VARY: ReadonlySet<string> = new Set(["origin", "accept-encoding"]);
 
@@ -91,21 +91,24 @@ export function decideSharing(
       .filter(([header]) => header === name)
       .map(([, text]) => text)
       .join(", ");
+  const has = (name: string) => headers.some(([header]) => header === name);
   const cache = parseCacheControl(value("cache-control"));
   const no = (reason: string): SharingDecision => ({ shared: false, reason });
 
   if (status !== 200 && status !== 206) return no(`status ${status}`);
+  if (cache === undefined) return no("Cache-Control: malformed");
   for (const directive of ["no-store", "private", "no-cache", "must-understand"]) {
     if (cache.has(directive)) return no(`Cache-Control: ${directive}`);
   }
-  if (value("set-cookie") !== "") return no("Set-Cookie");
-  if (value("www-authenticate") !== "") return no("WWW-Authenticate");
+  if (has("set-cookie")) return no("Set-Cookie");
+  if (has("www-authenticate")) return no("WWW-Authenticate");
   const vary = listOf(value("vary")).find((name) => !SHARED_VARY.has(name));
   if (vary !== undefined) return no(`Vary: ${vary}`);
   if (!["", "identity"].includes(value("content-encoding").toLowerCase())) {
     return no(`Content-Encoding: ${value("content-encoding")}`);
   }
-  if (ACTIVE_TYPE.test(value("content-type").split(";")[0]?.trim() ?? "")) {
+  const contentTypes = value("content-type").split(",");
+  if (contentTypes.some((type) => ACTIVE_TYPE.test(type.split(";")[0]?.trim() ?? ""))) {
     return no(`Content-Type: ${value("content-type")}`);
   }
   if (crossOrigin === true && !allowsOrigin(value("access-control-allow-origin"), siteOrigin)) {
@@ -125,17 +128,29 @@ function freshnessMs(
   age: string,
 ): number | undefined {
   const seconds = cache.get("s-maxage") ?? cache.get("max-age");
-  const ageMs = /^\d+$/.test(age) ? Number(age) * 1_000 : 0;
+  // An age that cannot be read may be any age.
+  const ageMs = age === "" ? 0 : /^\d{1,10}$/.test(age) ? Number(age) * 1_000 : Infinity;
   if (seconds !== undefined) {
     return /^\d{1,10}$/.test(seconds) ? Number(seconds) * 1_000 - ageMs : 0;
   }
   if (expires === "") return undefined;
-  const lifetimeMs = Date.parse(expires) - Date.parse(date);
+  const lifetimeMs = parseHttpDate(expires) - parseHttpDate(date);
   return Number.isFinite(lifetimeMs) ? lifetimeMs - ageMs : 0;
 }
 
-/** Directives by lower-case name; the first of duplicates wins, quotes are removed. */
-export function parseCacheControl(text: string): ReadonlyMap<string, string> {
+/** IMF-fixdate only (RFC 9110 section 5.6.7); the obsolete forms count as expired, not as fresh. */
+function parseHttpDate(text: string): number {
+  const fixdate = /^\w{3}, \d{2} \w{3} \d{4} \d{2}:\d{2}:\d{2} GMT$/.test(text.trim());
+  return fixdate ? Date.parse(text) : Number.NaN;
+}
+
+/**
+ * Directives by lower-case name; the first of duplicates wins, quotes are removed.
+ *
+ * @returns `undefined` if a quote is left open: what it hides cannot be known.
+ */
+export function parseCacheControl(text: string): ReadonlyMap<string, string> | undefined {
+  if ((text.replace(/\\./g, "").match(/"/g)?.length ?? 0) % 2 === 1) return undefined;
   const directives = new Map<string, string>();
   for (const [, name = "", quoted, plain] of text.matchAll(
     /([!#$%&'*+.^_`|~\w-]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^\s,]*)))?/g,

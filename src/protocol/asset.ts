@@ -37,8 +37,9 @@ export function bytesOfPiece(piece: number, lengthBytes: number): ByteRange {
   return { start, end: Math.min(start + PIECE_BYTES, lengthBytes) };
 }
 
-/** The smallest range of pieces that covers `range`. */
+/** The smallest range of pieces that covers the bytes; empty for an empty range. */
 export function piecesOfBytes({ start, end }: ByteRange): PieceRange {
+  if (end <= start) return { from: 0, to: 0 };
   return { from: Math.floor(start / PIECE_BYTES), to: pieceCountOf(end) };
 }
 

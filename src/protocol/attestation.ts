@@ -89,11 +89,14 @@ export interface AttestedWindow {
  * @throws {NearcastError} `protocol/malformed` if they do not, or the URL is not canonical.
  */
 export async function openAttestation(attestation: Attestation): Promise<AttestedWindow> {
-  const { url, version, length, window, hashes } = attestation;
+  const { url, version, length, window, hashes, headers } = attestation;
+  const headersBytes = headers.reduce((sum, [name, value]) => sum + name.length + value.length, 0);
   const { from, to } = piecesOfWindow(window, length);
   if (
     window >= windowCountOf(length) ||
     hashes.length !== Math.max(0, to - from) ||
+    headersBytes > HEADERS_MAX_BYTES ||
+    attestation.issuedMs >= attestation.expiresMs ||
     !isCanonical(url)
   ) {
     throw new NearcastError("protocol/malformed", "Cannot use attestation: its fields disagree");
@@ -108,7 +111,7 @@ export async function openAttestation(attestation: Attestation): Promise<Atteste
 
 function isCanonical(url: string): boolean {
   try {
-    return canonicalUrl(url) === url;
+    return /^https?:\/\/[^@/]+\//.test(url) && canonicalUrl(url) === url;
   } catch {
     return false;
   }

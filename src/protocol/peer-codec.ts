@@ -49,13 +49,14 @@ export interface BlockFrame {
 /**
  * Encodes one control frame.
  *
- * @throws {RangeError} If a HAVE does not fit `CONTROL_MESSAGE_MAX_BYTES`, or an asset id is malformed.
+ * @throws {RangeError} If a HAVE breaks the rules that `decodeControl` checks, or an asset id is malformed.
  */
 export function encodeControl(frame: ControlFrame): Uint8Array<ArrayBuffer> {
   switch (frame.type) {
     case "hello":
       return begin(1, 1).u8(frame.version).done();
     case "have":
+      assertHave(frame);
       return begin(2, ASSET_ID_BYTES + 8 + frame.bits.byteLength)
         .raw(assetBytes(frame.assetId))
         .u32(frame.pieceCount)
@@ -76,7 +77,7 @@ export function encodeControl(frame: ControlFrame): Uint8Array<ArrayBuffer> {
       return begin(6, 7)
         .u32(frame.id)
         .u8(REJECT_REASONS.indexOf(frame.reason))
-        .u16(frame.retryMs)
+        .u16(Math.min(0xffff, frame.retryMs))
         .done();
     case "ping":
       return begin(7, 4).u32(frame.token).done();
@@ -186,20 +187,31 @@ function readAsset(r: ByteReader): string {
   return toBase64Url(r.raw(ASSET_ID_BYTES));
 }
 
-function checkedHave(frame: Extract<ControlFrame, { type: "have" }>): ControlFrame {
-  const { pieceCount, from, bits } = frame;
+type HaveFrame = Extract<ControlFrame, { type: "have" }>;
+
+/** What is wrong with a HAVE, or `undefined`: its bits lie within the asset and no bit past the last piece. */
+function faultOf({ pieceCount, from, bits }: HaveFrame): string | undefined {
   const fits =
     pieceCount <= 2 ** 24 &&
     from % 8 === 0 &&
     bits.byteLength >= 1 &&
     bits.byteLength * 8 <= HAVE_MAX_PIECES &&
     from + (bits.byteLength - 1) * 8 < pieceCount;
-  if (!fits) throw malformed(`a HAVE of ${bits.byteLength} bytes from ${from} of ${pieceCount}`);
+  if (!fits) return `a HAVE of ${bits.byteLength} bytes from ${from} of ${pieceCount}`;
   const spare = Math.max(0, from + bits.byteLength * 8 - pieceCount);
-  if (((bits[bits.byteLength - 1] ?? 0) & ((1 << spare) - 1)) !== 0) {
-    throw malformed(`a HAVE past the last of ${pieceCount} pieces`);
-  }
+  const stray = (bits[bits.byteLength - 1] ?? 0) & ((1 << spare) - 1);
+  return stray === 0 ? undefined : `a HAVE past the last of ${pieceCount} pieces`;
+}
+
+function checkedHave(frame: HaveFrame): HaveFrame {
+  const fault = faultOf(frame);
+  if (fault !== undefined) throw malformed(fault);
   return frame;
+}
+
+function assertHave(frame: HaveFrame): void {
+  const fault = faultOf(frame);
+  if (fault !== undefined) throw new RangeError(`Cannot encode frame: it has ${fault}`);
 }
 
 function rejectReason(code: number): RejectReason {

@@ -1,7 +1,7 @@
 /** The main promise: many viewers, one copy, right bytes, no stall. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { fileHash, media, openRig, receivedBy, stats, until } from "./support/rig.mjs";
+import { fileHash, media, openRig, receivedBy, soon, stats, until } from "./support/rig.mjs";
 
 /** Played faster than life, so that the test ends; NEARCAST_REALTIME=1 plays it as people do. */
 const RATE = process.env.NEARCAST_REALTIME ? 1 : 2;
@@ -43,16 +43,8 @@ test("three profiles, one after another, play the film to the end without a stal
   assert.ok(Math.abs(counted.origin - served) <= 0.02 * served, `${counted.origin} of ${served}`);
 
   // The server learns the same from its viewers within one reporting interval.
-  await assertSoon(async () => {
+  await soon(async () => {
     const known = await rig.index.metric('nearcast_viewer_bytes_total{source="mesh"}');
     return Math.abs(known - counted.mesh) <= 0.02 * counted.mesh;
-  });
+  }, "the server's count of mesh bytes");
 });
-
-async function assertSoon(condition, timeoutMs = 15_000) {
-  const endMs = Date.now() + timeoutMs;
-  while (!(await condition())) {
-    assert.ok(Date.now() < endMs, "it did not come true in time");
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-}

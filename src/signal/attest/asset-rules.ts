@@ -155,7 +155,7 @@ const ESSENTIAL = /^(content-|cache-control$|access-control-|etag$|last-modified
 /** The headers that an attestation carries; what does not fit `HEADERS_MAX_BYTES` is left out. */
 export function attestedHeaders(headers: readonly Header[]): Header[] {
   const connection = headers.flatMap(([name, value]) => (name === "connection" ? [value] : []));
-  const hopByHop = new Set(parseCacheControl(connection.join(",")).keys());
+  const hopByHop = new Set(parseCacheControl(connection.join(","))?.keys());
   const order = (name: string) => (ESSENTIAL.test(name) ? 0 : 1);
   let leftBytes = HEADERS_MAX_BYTES;
   return headers

@@ -82,7 +82,13 @@ class IndexProcess {
 
   async start() {
     const { site, root, keyFile } = this.#options;
-    const flags = { port: String(this.port), site, origin: `${site}/media/`, root, "key-file": keyFile };
+    const flags = {
+      port: String(this.port),
+      site,
+      origin: `${site}/media/`,
+      root,
+      "key-file": keyFile,
+    };
     const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
     this.#child = spawn(process.execPath, ["dist/cli.js", "serve", ...args], {
       stdio: ["ignore", "pipe", "inherit"],
@@ -156,7 +162,12 @@ function recordSegments() {
       if (!(this.response instanceof ArrayBuffer)) return;
       const { responseURL, status, response } = this;
       const copy = response.slice(0);
-      window.received.push({ url: responseURL, status, hash: hexHash(copy), bytes: copy.byteLength });
+      window.received.push({
+        url: responseURL,
+        status,
+        hash: hexHash(copy),
+        bytes: copy.byteLength,
+      });
     });
     return realSend.apply(this, args);
   };
@@ -187,6 +198,53 @@ export async function until(page, condition, argument, timeoutMs = 30_000) {
 
 export const stats = (page) => page.evaluate(() => window.nearcast.stats());
 
+/** Polls a condition of the test's own side; for what no event tells. */
+export async function soon(condition, what, timeoutMs = 15_000) {
+  const endMs = Date.now() + timeoutMs;
+  while (!(await condition())) {
+    if (Date.now() > endMs) throw new Error(`It did not come true in ${timeoutMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** Opens the SDK-only page and waits until the worker controls it. */
+export async function openBlank(profile, rig, { options = {}, ...how } = {}) {
+  const parameters = new URLSearchParams({ server: rig.index.url, ...options });
+  const page = await profile.open(`/blank?${parameters}`, how);
+  await page.evaluate(() => window.ready);
+  return page;
+}
+
+/** `fetch()` in the page: status, headers, hash and length of the body, or the error's name. */
+export async function fetchIn(page, url, init = {}) {
+  return page.evaluate(
+    async (target, options) => {
+      try {
+        const response = await fetch(target, options);
+        const body = new Uint8Array(await response.arrayBuffer());
+        const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", body));
+        return {
+          status: response.status,
+          statusText: response.statusText,
+          url: response.url,
+          redirected: response.redirected,
+          headers: Object.fromEntries(response.headers),
+          bytes: body.byteLength,
+          hash: Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join(""),
+        };
+      } catch (error) {
+        return { error: error.name };
+      }
+    },
+    url,
+    init,
+  );
+}
+
+/** Waits until the page's viewer is linked with that many others. */
+export const linked = (page, count) =>
+  until(page, (links) => window.nearcast.stats().links >= links, count);
+
 const PAGES = {
   /** A film in hls.js. */
   "/hls": `<video id="video" muted playsinline style="width:320px"></video>
@@ -207,6 +265,9 @@ const PAGES = {
         window.hls = hls;
       };
     </script>`,
+  /** The film as a plain file in a plain element. */
+  "/mp4": `<video id="video" crossorigin muted playsinline style="width:320px"></video>
+    <script>window.ready = new Promise((done) => addEventListener("nearcast:ready", done, { once: true }));</script>`,
   /** Nothing but the SDK. */
   "/blank": `<script>window.ready = new Promise((done) => addEventListener("nearcast:ready", done, { once: true }));</script>`,
 };
@@ -218,7 +279,9 @@ function serve(req, res, origin) {
   if (body !== undefined) {
     res.setHeader("Content-Type", "text/html; charset=utf-8");
     res.setHeader("Cache-Control", "no-store");
-    res.end(`<!doctype html><meta charset="utf-8"><title>test</title>${body}${tagOf(searchParams)}`);
+    res.end(
+      `<!doctype html><meta charset="utf-8"><title>test</title>${body}${tagOf(searchParams)}`,
+    );
     return;
   }
   const file = {

@@ -1,0 +1,290 @@
+import { expect } from "chai";
+import { PieceSet } from "../../../src/core/piece-set.js";
+import {
+  type Command,
+  LOOK_AHEAD_PIECES,
+  type PlannedRequest,
+  Planner,
+} from "../../../src/engine/planner.js";
+import { PIECE_BYTES } from "../../../src/protocol/limits.js";
+
+const FAR_MS = 60_000;
+const COUNT = 200;
+
+/** A planner whose random number is always a half, and verbs for what happens to it. */
+function setUp({ hopeful = () => false }: { hopeful?: () => boolean } = {}) {
+  const planner = new Planner({ random: () => 0.5, hopeful });
+  const have = new PieceSet(COUNT);
+  const link = (peerId: string, pieces: readonly number[] | "all" = "all", rttMs = 20) => {
+    const held = new PieceSet(COUNT);
+    for (const piece of pieces === "all" ? Array(COUNT).keys() : pieces) held.add(piece);
+    planner.addPeer(peerId, rttMs);
+    return planner.setHoldings(peerId, "asset", held, 0);
+  };
+  const open = (request: Partial<PlannedRequest> = {}, nowMs = 0) =>
+    planner.open(
+      {
+        ...{ id: 1, assetId: "asset", pieceCount: COUNT, pieces: { from: 0, to: 10 } },
+        ...{ deadlineMs: FAR_MS, patientUntilMs: 0, ...request },
+      },
+      have,
+      nowMs,
+    );
+  /** Gives the peer a measured rate by one request that it answers alone. */
+  const measure = (peerId: string, rateBytesPerMs: number) => {
+    const [ask] = asksOf(open({ id: 99, pieces: { from: COUNT - 1, to: COUNT } }));
+    expect(ask?.peerId).to.equal(peerId);
+    const arrivedMs = PIECE_BYTES / rateBytesPerMs;
+    have.add(COUNT - 1);
+    planner.pieceArrived(peerId, ask?.askId ?? 0, PIECE_BYTES, arrivedMs);
+    planner.close(99);
+    return arrivedMs;
+  };
+  return { planner, have, link, open, measure };
+}
+
+const asksOf = (commands: readonly Command[]) =>
+  commands.flatMap((command) => (command.type === "ask" ? [command] : []));
+const fetchesOf = (commands: readonly Command[]) =>
+  commands.flatMap((command) => (command.type === "fetch" ? [command] : []));
+
+describe("planner", () => {
+  it("Planner asks the peer that would finish first (rule 1)", () => {
+    const { link, open } = setUp();
+    link("far", "all", 200);
+    link("near", "all", 10);
+    const asks = asksOf(open({ pieces: { from: 0, to: 1 } }));
+    expect(asks.map(({ peerId, piece }) => [peerId, piece])).to.deep.equal([["near", 0]]);
+  });
+
+  it("Planner counts what a peer was already asked for (rule 1)", () => {
+    const { link, open } = setUp();
+    link("a", "all", 20);
+    link("b", "all", 21);
+    const asks = asksOf(open({ pieces: { from: 0, to: 4 } }));
+    expect(asks.map(({ peerId }) => peerId)).to.deep.equal(["a", "b", "a", "b"]);
+  });
+
+  it("Planner starts with two pieces a link and goes on as they arrive (rule 1)", () => {
+    const { planner, have, link, open } = setUp();
+    link("a");
+    const first = asksOf(open());
+    expect(first.map(({ piece }) => piece)).to.deep.equal([0, 1]);
+    have.add(0);
+    const next = asksOf(planner.pieceArrived("a", first[0]?.askId ?? 0, PIECE_BYTES, 30));
+    expect(next.map(({ piece }) => piece)).to.deep.equal([2, 3]);
+  });
+
+  it("Planner orders what nobody holds from the origin, in runs (rule 2)", () => {
+    const { link, open } = setUp();
+    link("a", [2, 3]);
+    const commands = open({ pieces: { from: 0, to: 6 } });
+    expect(fetchesOf(commands)).to.deep.equal([
+      { type: "fetch", requestId: 1, from: 0, to: 2 },
+      { type: "fetch", requestId: 1, from: 4, to: 6 },
+    ]);
+    expect(asksOf(commands).map(({ piece }) => piece)).to.deep.equal([2, 3]);
+  });
+
+  it("Planner waits for links on their way, no longer than its patience (rule 2)", () => {
+    let hope = true;
+    const { planner, open } = setUp({ hopeful: () => hope });
+    expect(open({ patientUntilMs: 100 })).to.deep.equal([]);
+    expect(planner.tick(99)).to.deep.equal([]);
+    expect(fetchesOf(planner.tick(100))).to.have.length(1);
+
+    const other = setUp({ hopeful: () => hope });
+    expect(other.open({ patientUntilMs: 100 })).to.deep.equal([]);
+    hope = false;
+    expect(fetchesOf(other.planner.tick(10)), "nobody is coming any more").to.have.length(1);
+  });
+
+  it("Planner asks the origin at once when known slow peers cannot make the deadline (rule 3)", () => {
+    const { link, open, measure } = setUp();
+    link("slow", "all", 20);
+    const nowMs = measure("slow", 50);
+    const commands = open({ deadlineMs: nowMs + 300 }, nowMs);
+    const [fetch, ...more] = fetchesOf(commands);
+    expect(more).to.deep.equal([]);
+    expect(fetch, "the tail").to.deep.include({ to: 10 });
+    expect(fetch?.from).to.be.within(1, 3);
+    expect(asksOf(commands).length, "peers go on meanwhile").to.be.above(0);
+  });
+
+  it("Planner orders all of it when the deadline is near and every holder is busy (rule 3)", () => {
+    const { planner, link, open } = setUp();
+    link("a");
+    const [ask] = asksOf(open({ pieces: { from: 0, to: 1 } }));
+    planner.setDeadline(1, 200);
+    expect(
+      planner.pieceRefused("a", ask?.askId ?? 0, { busyMs: 5_000, nowMs: 20 }),
+      "there is time",
+    ).to.deep.equal([]);
+    expect(fetchesOf(planner.tick(30))).to.deep.equal([
+      { type: "fetch", requestId: 1, from: 0, to: 1 },
+    ]);
+  });
+
+  it("Planner cancels the peer's ask when the origin's copy is first (rule 3)", () => {
+    const { planner, have, link, open, measure } = setUp();
+    link("slow", "all", 20);
+    const nowMs = measure("slow", 50);
+    const commands = open({ deadlineMs: nowMs, pieces: { from: 0, to: 2 } }, nowMs);
+    const asked = asksOf(commands).find(({ piece }) => piece === 1);
+    expect(fetchesOf(commands)).to.deep.equal([{ type: "fetch", requestId: 1, from: 0, to: 2 }]);
+    have.add(1);
+    const cancels = planner.originArrived(1, 1, PIECE_BYTES, nowMs + 50);
+    expect(cancels).to.deep.include({ type: "cancel", peerId: "slow", askId: asked?.askId });
+    expect(planner.askOf("slow", asked?.askId ?? 0)).to.equal(undefined);
+  });
+
+  it("Planner takes a piece from a silent peer and asks another (rule 4)", () => {
+    const { planner, link, open } = setUp();
+    link("mute", "all", 10);
+    link("b", "all", 60);
+    const [ask] = asksOf(open({ pieces: { from: 0, to: 1 } }));
+    expect(ask?.peerId).to.equal("mute");
+    expect(planner.tick(399)).to.deep.equal([]);
+    const commands = planner.tick(400);
+    expect(commands[0]).to.deep.equal({ type: "cancel", peerId: "mute", askId: ask?.askId });
+    expect(asksOf(commands).map(({ peerId }) => peerId)).to.deep.equal(["b"]);
+  });
+
+  it("Planner orders an overdue piece from the origin after the first peer that failed it", () => {
+    const { planner, link, open } = setUp();
+    for (let peer = 0; peer < 8; peer++) link(`mute${peer}`, "all", 10);
+    expect(fetchesOf(open({ pieces: { from: 0, to: 1 }, deadlineMs: 100 }))).to.deep.equal([]);
+    expect(fetchesOf(planner.tick(399)), "one peer is enough to hope for").to.deep.equal([]);
+    expect(fetchesOf(planner.tick(400))).to.deep.equal([
+      { type: "fetch", requestId: 1, from: 0, to: 1 },
+    ]);
+  });
+
+  it("Planner forgets a piece that a peer turns out not to hold", () => {
+    const { planner, link, open } = setUp();
+    link("a");
+    const [ask] = asksOf(open({ pieces: { from: 0, to: 1 } }));
+    const commands = planner.pieceRefused("a", ask?.askId ?? 0, { busyMs: undefined, nowMs: 20 });
+    expect(fetchesOf(commands)).to.deep.equal([{ type: "fetch", requestId: 1, from: 0, to: 1 }]);
+    expect(planner.holdingsOf("a", "asset")?.has(0)).to.equal(false);
+    expect(planner.holdingsOf("a", "asset")?.has(1)).to.equal(true);
+  });
+
+  it("Planner drops a peer that sent wrong bytes and asks the others", () => {
+    const { planner, link, open } = setUp();
+    link("liar", "all", 10);
+    link("b", "all", 60);
+    open({ pieces: { from: 0, to: 1 } });
+    const commands = planner.pieceCorrupt("liar", 30);
+    expect(commands[0]).to.deep.equal({ type: "drop", peerId: "liar", reason: "corrupt" });
+    expect(asksOf(commands).map(({ peerId }) => peerId)).to.deep.equal(["b"]);
+    expect(planner.rateOf("liar")).to.equal(undefined);
+  });
+
+  it("Planner looks ahead of the position by LOOK_AHEAD_PIECES", () => {
+    const { planner, have, open } = setUp();
+    const request = { pieces: { from: 0, to: COUNT } };
+    expect(fetchesOf(open(request))).to.deep.equal([
+      { type: "fetch", requestId: 1, from: 0, to: LOOK_AHEAD_PIECES },
+    ]);
+    for (let piece = 0; piece < 10; piece++) have.add(piece);
+    expect(fetchesOf(planner.advance(1, 10, 50))).to.deep.equal([
+      { type: "fetch", requestId: 1, from: LOOK_AHEAD_PIECES, to: LOOK_AHEAD_PIECES + 10 },
+    ]);
+    expect(planner.advance(1, 5, 60), "a position never goes back").to.deep.equal([]);
+  });
+
+  it("Planner.close() takes back the asks that no other request needs", () => {
+    const { planner, link, open } = setUp();
+    link("a");
+    const asks = asksOf(open({ pieces: { from: 0, to: 2 } }));
+    open({ id: 2, pieces: { from: 1, to: 2 } });
+    expect(planner.close(1)).to.deep.equal([
+      { type: "cancel", peerId: "a", askId: asks[0]?.askId },
+    ]);
+    expect(planner.close(1), "closing twice is harmless").to.deep.equal([]);
+    expect(planner.idle).to.equal(false);
+    expect(planner.close(2)).to.deep.equal([
+      { type: "cancel", peerId: "a", askId: asks[1]?.askId },
+    ]);
+    expect(planner.idle).to.equal(true);
+    expect(planner.tick(10_000)).to.deep.equal([]);
+  });
+
+  it("Planner asks once for a piece that two requests need", () => {
+    const { link, open } = setUp();
+    link("a");
+    link("b");
+    expect(asksOf(open({ pieces: { from: 0, to: 1 } }))).to.have.length(1);
+    expect(open({ id: 2, pieces: { from: 0, to: 1 } })).to.deep.equal([]);
+  });
+
+  it("Planner serves the earliest deadline first", () => {
+    const { planner, link, open } = setUp();
+    open({ id: 1, pieces: { from: 0, to: 2 }, patientUntilMs: 0, deadlineMs: 50_000 });
+    open({ id: 2, pieces: { from: 4, to: 6 }, patientUntilMs: 0, deadlineMs: 40_000 });
+    planner.originEnded(1, false, 5);
+    planner.originEnded(2, false, 5);
+    planner.originEnded(1, false, 5);
+    planner.originEnded(2, false, 5);
+    expect(asksOf(link("a")).map(({ piece }) => piece)).to.deep.equal([4, 5]);
+  });
+
+  it("Planner asks again for what the origin left open, and fails after two failures", () => {
+    const { planner, open } = setUp();
+    open({ pieces: { from: 0, to: 2 } });
+    expect(planner.originEnded(1, false, 100)).to.deep.equal([
+      { type: "fetch", requestId: 1, from: 0, to: 2 },
+    ]);
+    expect(planner.originEnded(1, false, 200)).to.deep.equal([{ type: "fail", requestId: 1 }]);
+  });
+
+  it("Planner does not fail while a peer holds what is missing", () => {
+    const { planner, link, open } = setUp();
+    open({ pieces: { from: 0, to: 1 } });
+    link("a");
+    planner.originEnded(1, false, 100);
+    expect(planner.originEnded(1, false, 200)).to.deep.equal([]);
+    expect(planner.removePeer("a", 300)).to.deep.equal([{ type: "fail", requestId: 1 }]);
+  });
+
+  it("Planner plans when a holder appears, and only for assets that are wanted", () => {
+    const { planner, link, open } = setUp({ hopeful: () => true });
+    open({ patientUntilMs: 5_000 });
+    planner.addPeer("b", 20);
+    const held = new PieceSet(COUNT);
+    held.add(0);
+    expect(planner.setHoldings("b", "other", held, 5)).to.deep.equal([]);
+    expect(planner.setHoldings("nobody", "asset", held, 5)).to.deep.equal([]);
+    expect(asksOf(link("a"))).to.have.length(2);
+  });
+
+  it("Planner.heldByPeers() tells whether a linked peer holds any piece of the range", () => {
+    const { planner, link } = setUp();
+    link("a", [3]);
+    expect(planner.heldByPeers("asset", { from: 0, to: 3 })).to.equal(false);
+    expect(planner.heldByPeers("asset", { from: 3, to: 4 })).to.equal(true);
+    expect(planner.heldByPeers("other", { from: 0, to: 10 })).to.equal(false);
+    planner.setHoldings("a", "asset", undefined, 0);
+    expect(planner.heldByPeers("asset", { from: 0, to: 10 })).to.equal(false);
+  });
+
+  it("Planner.originMs() follows what origin responses showed", () => {
+    const { planner } = setUp();
+    expect(planner.originMs(250_000)).to.equal(160);
+    planner.sampleOrigin({ firstByteMs: 10, bytes: 1_000_000, durationMs: 100 });
+    expect(planner.originMs(100_000)).to.equal(20);
+    planner.sampleOrigin({ firstByteMs: 10, bytes: 100, durationMs: 1_000 });
+    expect(planner.originMs(100_000), "a few bytes show no rate").to.equal(20);
+  });
+
+  it("Planner ignores what is over", () => {
+    const { planner } = setUp();
+    expect(planner.advance(7, 1, 0)).to.deep.equal([]);
+    expect(planner.originArrived(7, 1, PIECE_BYTES, 0)).to.deep.equal([]);
+    expect(planner.originEnded(7, true, 0)).to.deep.equal([]);
+    expect(planner.removePeer("nobody", 0)).to.deep.equal([]);
+    expect(planner.pieceRefused("nobody", 1, { busyMs: 1, nowMs: 0 })).to.deep.equal([]);
+    expect(planner.pieceArrived("nobody", 1, 1, 0)).to.deep.equal([]);
+  });
+});
