@@ -12,7 +12,7 @@ import { watchPlayback } from "./mesh/playback.js";
 import { openTabs, type TabMessage } from "./mesh/tabs.js";
 import { WorkerBridge } from "./mesh/worker-bridge.js";
 import type { NearcastConfig } from "./options.js";
-import type { RequestReport } from "./protocol/worker-messages.js";
+import type { ProgressReport, RequestReport } from "./protocol/worker-messages.js";
 
 /** Whether this tab runs the mesh, leaves that to another tab, or nothing runs at all. */
 export type Role = "host" | "guest" | "off";
@@ -179,7 +179,8 @@ export class Nearcast extends EventTarget {
       signal,
       handlers: {
         onWant: (want, port) => void this.#host?.serve(want, port).catch((e) => this.#failed(e)),
-        onRequest: (report) => this.#count(report),
+        onProgress: (report) => this.#countBytes(report),
+        onRequest: (report) => this.#countRequest(report),
         onUsed: ({ assetId, from, to }) => this.#host?.used(assetId, from, to),
       },
     });
@@ -257,18 +258,19 @@ export class Nearcast extends EventTarget {
     else this.#playback.delete(clientId);
   }
 
-  #count(report: RequestReport): void {
-    const { bytes } = report;
-    this.#requests.total++;
+  #countBytes({ bytes }: ProgressReport): void {
     this.#bytes.cache += bytes.cache;
     this.#bytes.mesh += bytes.mesh;
     this.#bytes.origin += bytes.origin;
+    if (this.#host) this.#host.countDelivered(bytes);
+    else this.#tell?.({ type: "delivered", ...bytes });
+  }
+
+  #countRequest({ url, status, durationMs, bytes }: RequestReport): void {
+    this.#requests.total++;
     const sources = (["cache", "mesh", "origin"] as const).filter((source) => bytes[source] > 0);
     const [only = "origin"] = sources;
     this.#requests[sources.length > 1 ? "mixed" : only]++;
-    if (this.#host) this.#host.countDelivered(bytes);
-    else this.#tell?.({ type: "delivered", ...bytes });
-    const { url, status, durationMs } = report;
     this.#emit("request", { url, status, durationMs, bytes });
   }
 

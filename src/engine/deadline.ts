@@ -14,6 +14,12 @@ export interface PlaybackState {
 
 /** A page with media that is paused or hidden is never urgent. */
 const RELAXED_MS = 30_000;
+/**
+ * The price of origin bytes, in time. Promise 2 allows a request the CDN's own time plus a small constant:
+ * this is it, less for a player that has nothing to play.
+ */
+const DOWNLOAD_GRACE_MS = 200;
+const STARTUP_GRACE_MS = 100;
 /** What must stay in the buffer: decoding, appending and one round of planning. */
 const MARGIN_MS = 1_000;
 
@@ -36,8 +42,8 @@ export function deadlineOf({
   readonly playback: PlaybackState | undefined;
   readonly originMs: number;
 }): number {
-  const asOriginMs = openedMs + originMs;
-  if (playback === undefined) return asOriginMs;
+  if (playback === undefined) return openedMs + originMs + DOWNLOAD_GRACE_MS;
+  const asOriginMs = openedMs + originMs + STARTUP_GRACE_MS;
   if (playback.paused || playback.hidden) {
     return playback.aheadS > 1 ? Math.max(asOriginMs, nowMs + RELAXED_MS) : asOriginMs;
   }
@@ -47,6 +53,7 @@ export function deadlineOf({
 
 /** How long a request may wait for links and attestations that are on their way. */
 export function patienceMs(nowMs: number, deadlineMs: number, originMs: number): number {
-  const slackMs = deadlineMs - nowMs - originMs;
+  // The grace is for peers that are at work; nobody waits in vain on account of it.
+  const slackMs = deadlineMs - nowMs - originMs - DOWNLOAD_GRACE_MS;
   return Math.max(0, Math.min(2_000, slackMs / 2));
 }

@@ -277,7 +277,10 @@ export class Planner {
       if (this.#asked.has(keyOf(request.assetId, piece))) continue;
       const ordered = request.origin.has(piece);
       const holders = this.#holders(request.assetId, piece);
-      if (holders.length === 0 && !ordered) orphans.push(piece);
+      if (!ordered && (holders.length === 0 || this.#late(request, piece, nowMs))) {
+        orphans.push(piece);
+        continue;
+      }
       // What the origin was asked for is asked of peers too once they would be clearly faster.
       const limitMs = ordered ? 0.5 * this.#originEtaMs(request, piece, nowMs) : undefined;
       commands.push(...this.#ask(request, piece, { holders, limitMs, nowMs }));

@@ -6,7 +6,12 @@
 import { deadlineOf, type PlaybackState, patienceMs } from "../engine/deadline.js";
 import type { Command, Planner } from "../engine/planner.js";
 import { type ByteRange, type PieceRange, piecesOfBytes, windowOf } from "../protocol/asset.js";
-import { OPEN_RANGE_MAX_BYTES, PIECE_BYTES, WINDOW_BYTES } from "../protocol/limits.js";
+import {
+  OPEN_RANGE_JOINING_MAX_BYTES,
+  OPEN_RANGE_MAX_BYTES,
+  PIECE_BYTES,
+  WINDOW_BYTES,
+} from "../protocol/limits.js";
 import { type VerifiedPiece, verifyPiece } from "../protocol/verify.js";
 import type { DeliveryMessage, HostMessage, Want } from "../protocol/worker-messages.js";
 import type { PieceLibrary } from "./piece-library.js";
@@ -207,7 +212,9 @@ export class DeliverySession {
   }
 
   #passThrough(observe: boolean): void {
-    this.#post({ type: "origin", observe });
+    const joining = observe && this.#options.hopeful(this.#asset?.assetId ?? "");
+    const openMaxBytes = joining ? OPEN_RANGE_JOINING_MAX_BYTES : OPEN_RANGE_MAX_BYTES;
+    this.#post({ type: "origin", observe, openMaxBytes });
     if (!observe) this.#close();
   }
 

@@ -8,6 +8,7 @@ import { PROTOCOL_VERSION } from "../protocol/limits.js";
 import {
   isEnvelope,
   type PageHello,
+  type ProgressReport,
   type RequestReport,
   type UsedReport,
   type Want,
@@ -17,6 +18,7 @@ import {
 
 export interface BridgeHandlers {
   onWant(want: Want, port: MessagePort): void;
+  onProgress(report: ProgressReport): void;
   onRequest(report: RequestReport): void;
   onUsed(report: UsedReport): void;
 }
@@ -111,6 +113,7 @@ export class WorkerBridge {
     const [port] = ports;
     if (data.type === "hello") this.#greeted.resolve((data as WorkerHello).clientId);
     else if (data.type === "want" && port) this.#handlers.onWant(data as Want, port);
+    else if (data.type === "progress") this.#handlers.onProgress(data as ProgressReport);
     else if (data.type === "request") this.#handlers.onRequest(data as RequestReport);
     else if (data.type === "used") this.#handlers.onUsed(data as UsedReport);
   }

@@ -41,6 +41,9 @@ export const HOLDINGS_PER_PEER_MAX = 4_096;
 /** Answer to an open-ended range: a worker's stream lives about five minutes (w3c/ServiceWorker#1182). */
 export const OPEN_RANGE_MAX_BYTES = WINDOW_BYTES;
 
+/** The same while links and attestations are on their way: what follows can come from peers. */
+export const OPEN_RANGE_JOINING_MAX_BYTES = 1_048_576;
+
 /** One frame from a viewer to the server: a data channel's SDP is about 0.7 kB. */
 export const SIGNAL_MESSAGE_MAX_BYTES = 16_384;
 

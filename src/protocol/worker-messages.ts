@@ -42,7 +42,13 @@ export interface BytesBySource {
   readonly origin: number;
 }
 
-/** Worker → the page that asked: how one accelerated request went. */
+/** Worker → the page that asked: bytes it was given since the last such message of the same request. */
+export interface ProgressReport extends Envelope {
+  readonly type: "progress";
+  readonly bytes: BytesBySource;
+}
+
+/** Worker → the page that asked: how one accelerated request went; its bytes came as progress before. */
 export interface RequestReport extends Envelope {
   readonly type: "request";
   readonly url: string;
@@ -75,8 +81,11 @@ export interface Want extends Envelope {
 export type HostMessage =
   /** The host lives and thinks; a plan follows. */
   | { readonly type: "accept" }
-  /** Pass the request through; with `observe`, show the host what the origin sends. */
-  | { readonly type: "origin"; readonly observe: boolean }
+  /**
+   * Pass the request through; with `observe`, show the host what the origin sends, and ask for at most
+   * `openMaxBytes` of an open-ended range: the mesh may be ready for the next part.
+   */
+  | { readonly type: "origin"; readonly observe: boolean; readonly openMaxBytes: number }
   /** Answer from pieces: status and headers come from `asset`. */
   | {
       readonly type: "mesh";

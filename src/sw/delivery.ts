@@ -23,12 +23,9 @@ export interface DeliveryOptions {
   readonly fetchRange: (range: ByteRange, signal: AbortSignal) => Promise<Response>;
   /** The host tab is gone. */
   readonly hostGone: AbortSignal;
-  readonly onEnd: (outcome: DeliveryOutcome) => void;
-}
-
-export interface DeliveryOutcome {
-  readonly complete: boolean;
-  readonly bytes: BytesBySource;
+  /** The page was given bytes. */
+  readonly onBytes: (source: keyof BytesBySource, bytes: number) => void;
+  readonly onEnd: () => void;
 }
 
 /** Bytes that wait for a slow page in the stream itself. */
@@ -47,7 +44,6 @@ export class Delivery {
   readonly #arrived = new Map<number, Arrived>();
   readonly #hashes = new Map<number, Uint8Array>();
   readonly #firstPiece = Promise.withResolvers<void>();
-  readonly #counts = { cache: 0, mesh: 0, origin: 0 };
   readonly #last: number;
   /** Next piece to leave. */
   #next: number;
@@ -127,7 +123,7 @@ export class Delivery {
       if (!arrived) break;
       this.#arrived.delete(this.#next);
       const part = this.#partOf(this.#next, arrived.bytes);
-      this.#counts[arrived.source] += part.byteLength;
+      this.#options.onBytes(arrived.source, part.byteLength);
       controller.enqueue(part);
       this.#next++;
       if (this.#next === this.#last) {
@@ -253,7 +249,7 @@ export class Delivery {
     );
     this.#firstPiece.reject(this.#lifetime.signal.reason);
     this.#options.port.close();
-    this.#options.onEnd({ complete, bytes: { ...this.#counts } });
+    this.#options.onEnd();
   }
 
   #tell(message: DeliveryMessage, transfer: Transferable[] = []): void {

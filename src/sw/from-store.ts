@@ -8,7 +8,6 @@ import { NearcastError } from "../core/errors.js";
 import { type ByteRange, bytesOfPiece, piecesOfBytes } from "../protocol/asset.js";
 import { WINDOW_PIECES } from "../protocol/limits.js";
 import { matchesHash } from "../protocol/verify.js";
-import type { BytesBySource } from "../protocol/worker-messages.js";
 import type { PieceReader, StoredAsset, StoredWindow } from "../store/piece-store.js";
 import { bodyStartOf, PieceCutter, readRange } from "./origin-reader.js";
 
@@ -21,17 +20,17 @@ export interface StoredBodyOptions {
   readonly windows: readonly StoredWindow[];
   readonly covered: ByteRange;
   readonly fetchRange: (range: ByteRange, signal: AbortSignal) => Promise<Response>;
-  readonly onEnd: (outcome: { complete: boolean; bytes: BytesBySource }) => void;
+  /** The page was given bytes. */
+  readonly onBytes: (source: "cache" | "origin", bytes: number) => void;
+  readonly onEnd: () => void;
 }
 
 /** A body of exactly `covered`; it errors, and never ends short, if a piece cannot be had. */
 export function storedBody(options: StoredBodyOptions): ReadableStream<Uint8Array> {
-  const { reader, asset, covered, onEnd } = options;
+  const { reader, asset, covered, onBytes, onEnd } = options;
   const { from, to } = piecesOfBytes(covered);
-  const counts = { cache: 0, mesh: 0, origin: 0 };
   const cancelled = new AbortController();
   let next = from;
-  const end = (complete: boolean) => onEnd({ complete, bytes: { ...counts } });
 
   const deliver = (
     controller: ReadableStreamDefaultController<Uint8Array>,
@@ -40,7 +39,7 @@ export function storedBody(options: StoredBodyOptions): ReadableStream<Uint8Arra
   ) => {
     const { start } = bytesOfPiece(next, asset.length);
     const part = bytes.subarray(Math.max(0, covered.start - start), covered.end - start);
-    counts[source] += part.byteLength;
+    onBytes(source, part.byteLength);
     controller.enqueue(part);
     next++;
   };
@@ -61,15 +60,15 @@ export function storedBody(options: StoredBodyOptions): ReadableStream<Uint8Arra
           }
           if (next < to) return;
           controller.close();
-          end(true);
+          onEnd();
         } catch (error) {
-          end(false);
+          onEnd();
           controller.error(error);
         }
       },
       cancel() {
         cancelled.abort();
-        end(false);
+        onEnd();
       },
     },
     new ByteLengthQueuingStrategy({ highWaterMark: 262_144 }),

@@ -8,12 +8,7 @@
 import { Strategy, type StrategyHandler } from "workbox-strategies";
 import { canonicalUrl, piecesOfBytes } from "../protocol/asset.js";
 import { OPEN_RANGE_MAX_BYTES, PROTOCOL_VERSION } from "../protocol/limits.js";
-import type {
-  BytesBySource,
-  HostMessage,
-  RequestReport,
-  Want,
-} from "../protocol/worker-messages.js";
+import type { HostMessage, Want } from "../protocol/worker-messages.js";
 import { PieceReader } from "../store/piece-store.js";
 import { type AskedRange, coveredRange, parseRange } from "./byte-range.js";
 import { Delivery } from "./delivery.js";
@@ -21,6 +16,7 @@ import { storedBody } from "./from-store.js";
 import { findHost, type HostTab, sendWant } from "./host-tab.js";
 import { cappedRange, observed } from "./pass-through.js";
 import { requestFor } from "./range-request.js";
+import { RequestMeter } from "./request-meter.js";
 import { corsAllows, responseHead } from "./response-head.js";
 
 declare const self: ServiceWorkerGlobalScope;
@@ -42,7 +38,7 @@ interface Exchange {
   readonly url: string;
   readonly range: AskedRange | undefined;
   readonly crossOrigin: boolean;
-  readonly onEnd: (status: number, outcome: { bytes: BytesBySource }) => void;
+  readonly meter: RequestMeter;
 }
 
 /** Cache, then mesh, then network; see the module's description. */
@@ -70,23 +66,16 @@ export class MeshFirst extends Strategy {
   }
 
   #exchange(request: Request, handler: StrategyHandler, range: AskedRange | undefined): Exchange {
-    const startedMs = performance.now();
-    const ended = Promise.withResolvers<void>();
-    void handler.waitUntil(ended.promise);
-    request.signal.addEventListener("abort", () => ended.resolve(), { once: true });
-    const { clientId } = handler.event as FetchEvent;
+    const meter = new RequestMeter((handler.event as FetchEvent).clientId, request.url);
+    void handler.waitUntil(meter.ended);
+    request.signal.addEventListener("abort", () => void meter.end(0), { once: true });
     return {
       request,
       handler,
       range,
+      meter,
       url: canonicalUrl(request.url),
       crossOrigin: new URL(request.url).origin !== self.location.origin,
-      onEnd: (status, { bytes }) => {
-        const durationMs = performance.now() - startedMs;
-        void report(clientId, { url: request.url, status, durationMs, bytes }).finally(
-          ended.resolve,
-        );
-      },
     };
   }
 
@@ -109,7 +98,8 @@ export class MeshFirst extends Strategy {
       windows,
       covered,
       fetchRange: (bytes, signal) => fetch(requestFor(exchange.request, bytes, signal)),
-      onEnd: (outcome) => exchange.onEnd(head.status, outcome),
+      onBytes: (source, bytes) => exchange.meter.count(source, bytes),
+      onEnd: () => void exchange.meter.end(head.status),
     });
     return new Response(body, head);
   }
@@ -120,7 +110,7 @@ export class MeshFirst extends Strategy {
     const port = sendWant(host, wantOf(exchange));
     const plan = await firstPlan(port, host, exchange.request.signal);
     if (plan?.type === "origin") {
-      const range = plan.observe ? cappedRange(exchange.range, OPEN_RANGE_MAX_BYTES) : undefined;
+      const range = plan.observe ? cappedRange(exchange.range, plan.openMaxBytes) : undefined;
       const request = requestFor(exchange.request, range, exchange.request.signal);
       return this.#fromOrigin(exchange, request, plan.observe ? port : undefined);
     }
@@ -154,9 +144,10 @@ export class MeshFirst extends Strategy {
       port,
       hostGone: host.gone,
       fetchRange: (bytes, signal) => fetch(requestFor(exchange.request, bytes, signal)),
-      onEnd: (outcome) => {
-        if (promised) exchange.onEnd(head.status, outcome);
-        else if (outcome.bytes.origin > 0) this.#onError(outcome);
+      onBytes: (source, bytes) => exchange.meter.count(source, bytes),
+      onEnd: () => {
+        // Before the first piece nothing was promised: the caller goes on with the origin.
+        if (promised) void exchange.meter.end(head.status);
       },
     });
     port.onmessage = ({ data }: MessageEvent<HostMessage>) => delivery.receive(data);
@@ -177,11 +168,12 @@ export class MeshFirst extends Strategy {
       const response = await fetch(request);
       return observed(response, {
         port,
-        onEnd: (outcome) => exchange.onEnd(response.status, outcome),
+        onBytes: (source, bytes) => exchange.meter.count(source, bytes),
+        onEnd: () => void exchange.meter.end(response.status),
       });
     } catch (error) {
       port?.postMessage({ type: "end", complete: false });
-      exchange.onEnd(0, { bytes: { cache: 0, mesh: 0, origin: 0 } });
+      void exchange.meter.end(0);
       throw error;
     }
   }
@@ -242,11 +234,6 @@ async function firstPlan(
     clearTimeout(timer);
     for (const end of [host.gone, signal]) end.removeEventListener("abort", giveUp);
   }
-}
-
-async function report(clientId: string, outcome: Omit<RequestReport, "nearcast" | "type">) {
-  const client = await self.clients.get(clientId);
-  client?.postMessage({ nearcast: PROTOCOL_VERSION, type: "request", ...outcome });
 }
 
 async function tellUsed(assetId: string, from: number, to: number): Promise<void> {

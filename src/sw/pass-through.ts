@@ -3,14 +3,15 @@
  * receives is the origin's own stream; the copy for the host follows it and can be lost without harm.
  * @module
  */
-import type { BytesBySource, DeliveryMessage } from "../protocol/worker-messages.js";
+import type { DeliveryMessage } from "../protocol/worker-messages.js";
 import { type AskedRange, parseContentRange } from "./byte-range.js";
 import { PieceCutter } from "./origin-reader.js";
 
 export interface PassThroughOptions {
   /** The host's port, if it wants to learn. */
   readonly port: MessagePort | undefined;
-  readonly onEnd: (outcome: { complete: boolean; bytes: BytesBySource }) => void;
+  readonly onBytes: (source: "origin", bytes: number) => void;
+  readonly onEnd: () => void;
 }
 
 /**
@@ -19,14 +20,20 @@ export interface PassThroughOptions {
  * @returns The response itself if its body cannot be told apart (opaque, empty, of unknown place).
  */
 export function observed(response: Response, options: PassThroughOptions): Response {
-  const place = placeOf(response);
-  const body = response.body;
+  const { port, onBytes, onEnd } = options;
+  const tell = (message: DeliveryMessage, transfer: Transferable[] = []) =>
+    port?.postMessage(message, transfer);
+  const end = (complete: boolean) => {
+    tell({ type: "end", complete });
+    port?.close();
+    onEnd();
+  };
+  const { body } = response;
   if (!body || response.type === "opaque" || response.redirected) {
-    options.port?.close();
+    end(false);
     return response;
   }
-  const tell = (message: DeliveryMessage, transfer: Transferable[] = []) =>
-    options.port?.postMessage(message, transfer);
+  const place = placeOf(response);
   if (place) tell({ type: "head", start: place.start, length: place.length });
   const cutter =
     place &&
@@ -34,47 +41,39 @@ export function observed(response: Response, options: PassThroughOptions): Respo
       ...place,
       emit: (piece, bytes) => tell({ type: "origin-piece", piece, bytes }, [bytes.buffer]),
     });
-  return new Response(
-    counted(body, cutter, (complete, origin) => {
-      tell({ type: "end", complete });
-      options.port?.close();
-      options.onEnd({ complete, bytes: { cache: 0, mesh: 0, origin } });
-    }),
-    {
-      status: response.status,
-      statusText: response.statusText,
-      headers: response.headers,
-    },
-  );
+  const onChunk = (chunk: Uint8Array) => {
+    cutter?.push(chunk);
+    onBytes("origin", chunk.byteLength);
+  };
+  const { status, statusText, headers } = response;
+  return new Response(watched(body, onChunk, end), { status, statusText, headers });
 }
 
 /** Passes a body on chunk by chunk, at the page's pace. */
-function counted(
+function watched(
   body: ReadableStream<Uint8Array>,
-  cutter: PieceCutter | undefined,
-  onEnd: (complete: boolean, bytes: number) => void,
+  onChunk: (chunk: Uint8Array) => void,
+  onEnd: (complete: boolean) => void,
 ): ReadableStream<Uint8Array> {
   const reader = body.getReader();
-  let bytes = 0;
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       try {
         const { done, value } = await reader.read();
         if (done) {
           controller.close();
-          onEnd(true, bytes);
+          onEnd(true);
           return;
         }
-        bytes += value.byteLength;
-        cutter?.push(value);
+        onChunk(value);
         controller.enqueue(value);
       } catch (error) {
         controller.error(error);
-        onEnd(false, bytes);
+        onEnd(false);
       }
     },
     async cancel(reason) {
-      onEnd(false, bytes);
+      onEnd(false);
       await reader.cancel(reason);
     },
   });

@@ -1,0 +1,358 @@
+import { expect } from "chai";
+import type { ByteRange } from "../../../src/protocol/asset.js";
+import { PIECE_BYTES } from "../../../src/protocol/limits.js";
+import type { DeliveryMessage, HostMessage } from "../../../src/protocol/worker-messages.js";
+import { Delivery, type DeliveryOutcome } from "../../../src/sw/delivery.js";
+import { makeAsset, type TestAsset } from "../../support/assets.js";
+import { fakeOrigin, type OriginOptions } from "../../support/origins.js";
+import { integerFrom, oneOf, seeded, shuffled } from "../../support/random.js";
+import { readAll, rejection, sameBytes, settle, until } from "../../support/waiting.js";
+
+const PIECES = 6;
+const LENGTH = (PIECES - 1) * PIECE_BYTES + 4_321;
+
+/** A delivery with a host at the other end of its port, and verbs for the host. */
+async function setUp({
+  covered,
+  length = LENGTH,
+  origin: originOptions = {},
+  originBytes,
+  hostGone = new AbortController(),
+}: {
+  covered?: ByteRange;
+  length?: number;
+  origin?: OriginOptions;
+  originBytes?: Uint8Array;
+  hostGone?: AbortController;
+} = {}) {
+  const asset = await makeAsset(length);
+  const origin = fakeOrigin(originBytes ?? asset.bytes, originOptions);
+  const { port1, port2 } = new MessageChannel();
+  const told: DeliveryMessage[] = [];
+  const outcomes: DeliveryOutcome[] = [];
+  port2.onmessage = ({ data }: MessageEvent<DeliveryMessage>) => told.push(data);
+  const range = covered ?? { start: 0, end: length };
+  const delivery = new Delivery({
+    ...{ length, covered: range, port: port1, hostGone: hostGone.signal },
+    fetchRange: origin.fetchRange,
+    onEnd: (outcome) => outcomes.push(outcome),
+  });
+  port1.onmessage = ({ data }: MessageEvent<HostMessage>) => delivery.receive(data);
+  const post = (message: HostMessage) => port2.postMessage(message);
+  return {
+    ...{ asset, origin, delivery, told, outcomes, hostGone, post, range },
+    expected: asset.bytes.slice(range.start, range.end),
+    hashes: () => post(hashesOf(asset)),
+    piece: (piece: number, source: "mesh" | "cache" = "mesh") =>
+      post({ type: "piece", piece, bytes: asset.pieceOf(piece), source }),
+    fetch: (from: number, to: number) => post({ type: "fetch", from, to }),
+    toldOf: <T extends DeliveryMessage["type"]>(type: T) =>
+      told.filter((message): message is Extract<DeliveryMessage, { type: T }> => {
+        return message.type === type;
+      }),
+    ended: () => until("the delivery ends", () => outcomes.length > 0),
+  };
+}
+
+const hashesOf = (asset: TestAsset): HostMessage => ({
+  type: "hashes",
+  firstPiece: 0,
+  hashes: Array.from({ length: Math.ceil(asset.length / PIECE_BYTES) }, (_, piece) =>
+    asset.hashOf(piece),
+  ),
+});
+
+const withFlippedByte = async (at: number) => {
+  const { bytes } = await makeAsset(LENGTH);
+  bytes[at] = (bytes[at] ?? 0) ^ 1;
+  return bytes;
+};
+
+describe("delivery", () => {
+  it("Delivery gives the exact bytes in order, in whatever order pieces arrive and whoever sends them", async () => {
+    for (let seed = 1; seed <= 25; seed++) {
+      const random = seeded(seed);
+      const start = integerFrom(random, 0, LENGTH - 1);
+      const end = integerFrom(random, start + 1, LENGTH);
+      const world = await setUp({
+        covered: { start, end },
+        origin: { chunkBytes: integerFrom(random, 1_000, 100_000) },
+      });
+      world.hashes();
+      const first = Math.floor(start / PIECE_BYTES);
+      const pieces = Array.from(
+        { length: Math.ceil(end / PIECE_BYTES) - first },
+        (_, index) => first + index,
+      );
+      for (const piece of shuffled(random, pieces)) {
+        const source = oneOf(random, ["mesh", "cache", "origin"] as const);
+        if (source === "origin") world.fetch(piece, piece + 1);
+        else world.piece(piece, source);
+        if (random() < 0.3) world.piece(piece, "mesh"); // twice is once
+      }
+      const { bytes, error } = await readAll(world.delivery.body());
+      expect(error, `seed ${seed}`).to.equal(undefined);
+      expect(sameBytes(bytes, world.expected), `seed ${seed}: ${start}-${end}`).to.equal(true);
+      const [outcome, ...more] = world.outcomes;
+      expect(more).to.deep.equal([]);
+      const { cache = 0, mesh = 0, origin = 0 } = outcome?.bytes ?? {};
+      expect(outcome?.complete).to.equal(true);
+      expect(cache + mesh + origin).to.equal(end - start);
+    }
+  });
+
+  it("Delivery counts bytes by their source and reports the end once", async () => {
+    const { piece, hashes, fetch, delivery, outcomes, toldOf } = await setUp();
+    hashes();
+    piece(0, "cache");
+    piece(1);
+    piece(2);
+    fetch(3, PIECES);
+    await readAll(delivery.body());
+    delivery.abandon();
+    await settle();
+    expect(outcomes).to.deep.equal([
+      {
+        complete: true,
+        bytes: {
+          ...{ cache: PIECE_BYTES, mesh: 2 * PIECE_BYTES },
+          origin: LENGTH - 3 * PIECE_BYTES,
+        },
+      },
+    ]);
+    expect(toldOf("end")).to.deep.equal([{ type: "end", complete: true }]);
+  });
+
+  it("Delivery cuts the first and the last piece to the covered range", async () => {
+    const covered = { start: PIECE_BYTES - 3, end: 2 * PIECE_BYTES + 5 };
+    const { piece, delivery, expected, outcomes } = await setUp({ covered });
+    for (const index of [2, 0, 1]) piece(index);
+    const { bytes } = await readAll(delivery.body());
+    expect(sameBytes(bytes, expected)).to.equal(true);
+    expect(outcomes[0]?.bytes.mesh).to.equal(PIECE_BYTES + 8);
+  });
+
+  it("Delivery ignores pieces that it does not need", async () => {
+    const covered = { start: PIECE_BYTES, end: 2 * PIECE_BYTES };
+    const { piece, delivery, expected, asset, post } = await setUp({ covered });
+    for (const index of [0, 2, 5]) piece(index);
+    post({ type: "piece", piece: 1, bytes: asset.pieceOf(1), source: "mesh" });
+    const { bytes } = await readAll(delivery.body());
+    expect(sameBytes(bytes, expected)).to.equal(true);
+  });
+
+  it("Delivery.firstPiece resolves with the first piece, not with a later one", async () => {
+    const { piece, delivery, post } = await setUp();
+    let first = false;
+    void delivery.firstPiece.then(() => {
+      first = true;
+    });
+    post({ type: "accept" });
+    piece(1);
+    await settle();
+    expect(first).to.equal(false);
+    piece(0);
+    await until("the first piece is here", () => first);
+    delivery.abandon();
+  });
+
+  it("Delivery shows every piece of the origin to the host, the last one too", async () => {
+    const { hashes, fetch, delivery, asset, toldOf } = await setUp();
+    hashes();
+    fetch(0, PIECES);
+    await readAll(delivery.body());
+    await settle();
+    const shown = toldOf("origin-piece");
+    expect(shown.map(({ piece }) => piece)).to.deep.equal([0, 1, 2, 3, 4, 5]);
+    for (const { piece, bytes } of shown) {
+      expect(sameBytes(bytes, asset.pieceOf(piece)), `piece ${piece}`).to.equal(true);
+    }
+  });
+
+  it("Delivery finishes from the origin alone when the host is gone", async () => {
+    const { piece, hashes, delivery, hostGone, expected, origin, outcomes } = await setUp();
+    hashes();
+    for (const index of [0, 2, 5]) piece(index);
+    await delivery.firstPiece;
+    await settle();
+    const reading = readAll(delivery.body());
+    hostGone.abort();
+    const { bytes, error } = await reading;
+    expect(error).to.equal(undefined);
+    expect(sameBytes(bytes, expected)).to.equal(true);
+    expect(origin.asked, "what was missing, and no more").to.deep.equal([
+      { start: PIECE_BYTES, end: 5 * PIECE_BYTES },
+    ]);
+    expect(outcomes[0]?.bytes.mesh, "pieces that were here are used").to.be.above(PIECE_BYTES);
+  });
+
+  it("Delivery finishes from the origin alone when the host gives up", async () => {
+    const { piece, hashes, delivery, expected, post, origin } = await setUp({
+      origin: { ignoresRange: true },
+    });
+    hashes();
+    piece(0);
+    post({ type: "fail" });
+    post({ type: "fail" });
+    const { bytes } = await readAll(delivery.body());
+    expect(sameBytes(bytes, expected)).to.equal(true);
+    expect(origin.asked).to.have.length(1);
+  });
+
+  it("Delivery finishes from the origin alone after 2.5 seconds of silence", async () => {
+    const { piece, hashes, delivery, expected, origin } = await setUp();
+    hashes();
+    piece(0);
+    const startMs = performance.now();
+    const { bytes } = await readAll(delivery.body());
+    expect(performance.now() - startMs).to.be.within(2_400, 10_000);
+    expect(sameBytes(bytes, expected)).to.equal(true);
+    expect(origin.asked).to.deep.equal([{ start: PIECE_BYTES, end: LENGTH }]);
+  });
+
+  it("Delivery waits for no host that was gone before it started", async () => {
+    const hostGone = new AbortController();
+    hostGone.abort();
+    const { delivery, outcomes } = await setUp({ hostGone });
+    // Without hashes nothing of the origin can be verified: the caller passes the request through.
+    expect(await rejection(delivery.firstPiece)).to.have.property("code", "integrity/mismatch");
+    expect(outcomes[0]).to.deep.include({ complete: false });
+  });
+
+  it("Delivery errors the stream, and never ends it short, when the origin is another version", async () => {
+    for (const at of [PIECE_BYTES, 2 * PIECE_BYTES - 1, LENGTH - 1]) {
+      const originBytes = await withFlippedByte(at);
+      const { piece, hashes, fetch, delivery, outcomes, toldOf, expected } = await setUp({
+        originBytes,
+      });
+      hashes();
+      piece(0);
+      fetch(1, PIECES);
+      const { bytes, error } = await readAll(delivery.body());
+      expect(error).to.have.property("code", "integrity/mismatch");
+      expect(bytes.byteLength).to.be.below(LENGTH);
+      expect(sameBytes(bytes, expected.subarray(0, bytes.byteLength)), "no wrong byte").to.equal(
+        true,
+      );
+      await settle();
+      expect(toldOf("origin-end")).to.deep.equal([
+        { type: "origin-end", complete: false, corrupt: true },
+      ]);
+      expect(outcomes).to.have.length(1);
+      expect(outcomes[0]).to.deep.include({ complete: false });
+    }
+  });
+
+  it("Delivery tells the host of an origin that failed, and goes on with others", async () => {
+    const failures: OriginOptions[] = [
+      { status: 500 },
+      { shortAfter: 100 },
+      { failsAfter: 100 },
+      { totalLength: LENGTH + 1 },
+    ];
+    for (const origin of failures) {
+      const { piece, hashes, fetch, delivery, toldOf, expected } = await setUp({ origin });
+      hashes();
+      piece(0);
+      fetch(1, 3);
+      const reading = readAll(delivery.body());
+      await until("the host is told", () => toldOf("origin-end").length > 0);
+      expect(toldOf("origin-end")[0]).to.deep.equal({
+        ...{ type: "origin-end", complete: false, corrupt: false },
+      });
+      for (const index of [1, 2, 3, 4, 5]) piece(index);
+      expect(sameBytes((await reading).bytes, expected)).to.equal(true);
+    }
+  });
+
+  it("Delivery errors the stream when it is alone and the origin fails", async () => {
+    const { piece, hashes, delivery, hostGone, outcomes } = await setUp({
+      origin: { shortAfter: 100_000 },
+    });
+    hashes();
+    piece(0);
+    await delivery.firstPiece;
+    hostGone.abort();
+    const { bytes, error } = await readAll(delivery.body());
+    expect(error).to.have.property("code", "origin/short");
+    expect(bytes.byteLength).to.be.below(LENGTH);
+    expect(outcomes).to.have.length(1);
+    expect(outcomes[0]).to.deep.include({ complete: false });
+  });
+
+  it("Delivery stops the origin when peers bring what it was asked for", async () => {
+    const { piece, hashes, fetch, delivery, origin, expected, toldOf } = await setUp({
+      origin: { stallsAfter: 2 * PIECE_BYTES, chunkBytes: PIECE_BYTES },
+    });
+    hashes();
+    fetch(0, 5);
+    await delivery.firstPiece;
+    const reading = readAll(delivery.body());
+    for (const index of [2, 3, 4, 5]) piece(index);
+    expect(sameBytes((await reading).bytes, expected)).to.equal(true);
+    await until("the origin's body is cancelled", () => origin.cancelled.length > 0);
+    expect(toldOf("end")).to.deep.equal([{ type: "end", complete: true }]);
+  });
+
+  it("Delivery stops everything when the page cancels the body", async () => {
+    const { piece, hashes, fetch, delivery, origin, outcomes, toldOf, hostGone } = await setUp({
+      origin: { stallsAfter: 20_000 },
+    });
+    hashes();
+    piece(0);
+    fetch(1, 3);
+    await delivery.firstPiece;
+    await until("the origin is asked", () => origin.asked.length > 0);
+    const body = delivery.body().getReader();
+    await body.read();
+    await body.cancel();
+    await until("the origin's body is cancelled", () => origin.cancelled.length > 0);
+    hostGone.abort();
+    piece(1);
+    await settle();
+    expect(origin.asked).to.have.length(1);
+    expect(outcomes).to.deep.equal([
+      { complete: false, bytes: { cache: 0, mesh: PIECE_BYTES, origin: 0 } },
+    ]);
+    expect(toldOf("end")).to.deep.equal([{ type: "end", complete: false }]);
+  });
+
+  it("Delivery.abandon() rejects the first piece and ends once", async () => {
+    const { delivery, outcomes } = await setUp();
+    delivery.abandon();
+    delivery.abandon();
+    expect(await rejection(delivery.firstPiece)).to.have.property("code", "worker/unavailable");
+    expect(outcomes).to.have.length(1);
+  });
+
+  it("Delivery tells the position as the page takes bytes, and buffers no more than the stream may", async () => {
+    const length = 20 * PIECE_BYTES;
+    const { piece, delivery, toldOf, expected } = await setUp({ length });
+    for (let index = 0; index < 20; index++) piece(index);
+    const body = delivery.body().getReader();
+    await settle();
+    const before = toldOf("position").at(-1)?.piece ?? 0;
+    expect(before, "256 KiB and not the whole asset").to.be.within(3, 5);
+    const chunks: Uint8Array[] = [];
+    for (let taken = 0; taken < 4; taken++) {
+      const { value } = await body.read();
+      if (value) chunks.push(value);
+    }
+    await settle();
+    expect(toldOf("position").at(-1)?.piece).to.be.within(before + 2, before + 5);
+    for (let next = await body.read(); next.value; next = await body.read())
+      chunks.push(next.value);
+    const positions = toldOf("position").map((message) => message.piece);
+    expect(positions).to.deep.equal([...positions].sort((a, b) => a - b));
+    const bytes = new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer());
+    expect(sameBytes(bytes, expected)).to.equal(true);
+  });
+
+  it("Delivery of an empty asset is an empty body", async () => {
+    const { delivery, outcomes } = await setUp({ length: 0, covered: { start: 0, end: 0 } });
+    await delivery.firstPiece;
+    const { bytes, error } = await readAll(delivery.body());
+    expect([bytes.byteLength, error]).to.deep.equal([0, undefined]);
+    expect(outcomes).to.deep.equal([{ complete: true, bytes: { cache: 0, mesh: 0, origin: 0 } }]);
+  });
+});

@@ -1,0 +1,142 @@
+import { expect } from "chai";
+import { PIECE_BYTES } from "../../../src/protocol/limits.js";
+import type { DeliveryMessage } from "../../../src/protocol/worker-messages.js";
+import { observed } from "../../../src/sw/pass-through.js";
+import { bodyOf, type OriginOptions } from "../../support/origins.js";
+import { bytesFrom } from "../../support/random.js";
+import { readAll, sameBytes, settle, until } from "../../support/waiting.js";
+
+const LENGTH = 3 * PIECE_BYTES + 77;
+const BODY = bytesFrom(9, LENGTH);
+
+/** An origin's response on its way through the worker, with the host's end of the port. */
+function setUp(init: ResponseInit = {}, body = BODY, options: OriginOptions = {}) {
+  const told: DeliveryMessage[] = [];
+  const outcomes: unknown[] = [];
+  const cancelled: unknown[] = [];
+  const { port1, port2 } = new MessageChannel();
+  port2.onmessage = ({ data }: MessageEvent<DeliveryMessage>) => told.push(data);
+  const given = new Response(
+    bodyOf(body, options, (reason) => cancelled.push(reason)),
+    init,
+  );
+  const response = observed(given, { port: port1, onEnd: (outcome) => outcomes.push(outcome) });
+  const pieces = () =>
+    told.flatMap((message) => (message.type === "origin-piece" ? [message] : []));
+  return { given, response, told, outcomes, cancelled, pieces };
+}
+
+const whole: ResponseInit = { headers: { "content-length": String(LENGTH), "x-a": "b" } };
+const ended = (complete: boolean, origin: number) => ({
+  ...{ complete, bytes: { cache: 0, mesh: 0, origin } },
+});
+
+describe("pass-through", () => {
+  it("observed() gives the page the origin's own bytes, status and headers", async () => {
+    const { response, outcomes } = setUp({ ...whole, status: 203, statusText: "Fine" });
+    expect([response.status, response.statusText]).to.deep.equal([203, "Fine"]);
+    expect(response.headers.get("x-a")).to.equal("b");
+    const { bytes, error } = await readAll(response.body as ReadableStream<Uint8Array>);
+    expect(error).to.equal(undefined);
+    expect(sameBytes(bytes, BODY)).to.equal(true);
+    expect(outcomes).to.deep.equal([ended(true, LENGTH)]);
+  });
+
+  it("observed() shows head, whole pieces and end to the host, however the body is cut", async () => {
+    for (const chunkBytes of [1_000, PIECE_BYTES, 99_999, LENGTH]) {
+      const { response, told, pieces } = setUp(whole, BODY, { chunkBytes });
+      await response.arrayBuffer();
+      await until("the end is told", () => told.at(-1)?.type === "end");
+      expect(told[0]).to.deep.equal({ type: "head", start: 0, length: LENGTH });
+      expect(pieces().map(({ piece }) => piece)).to.deep.equal([0, 1, 2, 3]);
+      for (const { piece, bytes } of pieces()) {
+        const start = piece * PIECE_BYTES;
+        expect(sameBytes(bytes, BODY.subarray(start, start + PIECE_BYTES))).to.equal(true);
+      }
+      expect(told.at(-1)).to.deep.equal({ type: "end", complete: true });
+    }
+  });
+
+  it("observed() shows of a 206 the pieces that it carries whole", async () => {
+    const start = PIECE_BYTES - 10;
+    const { response, told, pieces } = setUp(
+      {
+        status: 206,
+        headers: { "content-range": `bytes ${start}-${3 * PIECE_BYTES}/${LENGTH}` },
+      },
+      BODY.slice(start, 3 * PIECE_BYTES + 1),
+    );
+    await response.arrayBuffer();
+    await until("the end is told", () => told.at(-1)?.type === "end");
+    expect(told[0]).to.deep.equal({ type: "head", start, length: LENGTH });
+    expect(pieces().map(({ piece }) => piece)).to.deep.equal([1, 2]);
+  });
+
+  it("observed() shows nothing of a body whose place in the asset it cannot tell", async () => {
+    const unknown: ResponseInit[] = [
+      {},
+      { headers: { "content-length": "100", "content-encoding": "gzip" } },
+      { status: 206 },
+      { status: 206, headers: { "content-range": "bytes 0-9/*" } },
+      { status: 404, headers: { "content-length": String(LENGTH) } },
+    ];
+    for (const init of unknown) {
+      const { response, told, outcomes } = setUp(init);
+      expect((await response.arrayBuffer()).byteLength).to.equal(LENGTH);
+      await until("the end is told", () => told.length > 0);
+      expect(told).to.deep.equal([{ type: "end", complete: true }]);
+      expect(outcomes).to.deep.equal([ended(true, LENGTH)]);
+    }
+  });
+
+  it("observed() hands on a response without a body as it is", () => {
+    const response = new Response(null, { status: 204 });
+    expect(observed(response, { port: undefined, onEnd: () => undefined })).to.equal(response);
+  });
+
+  it("observed() works without a host", async () => {
+    const outcomes: unknown[] = [];
+    const given = new Response(bodyOf(BODY), whole);
+    const options = { port: undefined, onEnd: (outcome: unknown) => outcomes.push(outcome) };
+    const bytes = new Uint8Array(await observed(given, options).arrayBuffer());
+    expect(sameBytes(bytes, BODY)).to.equal(true);
+    expect(outcomes).to.deep.equal([ended(true, LENGTH)]);
+  });
+
+  it("observed() errors like the origin and tells of it once", async () => {
+    const { response, outcomes, told } = setUp(whole, BODY, { failsAfter: 100_000 });
+    const { bytes, error } = await readAll(response.body as ReadableStream<Uint8Array>);
+    expect(error).to.be.instanceOf(TypeError);
+    expect(sameBytes(bytes, BODY.subarray(0, 100_000))).to.equal(true);
+    await until("the end is told", () => told.at(-1)?.type === "end");
+    expect(told.at(-1)).to.deep.equal({ type: "end", complete: false });
+    expect(outcomes).to.deep.equal([ended(false, 100_000)]);
+  });
+
+  it("observed() cancels the origin with the page and tells of it once, even in mid-read", async () => {
+    for (const stallsAfter of [20_000, 40_000]) {
+      const { response, outcomes, told, cancelled } = setUp(whole, BODY, { stallsAfter });
+      const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+      await reader.read();
+      await settle();
+      await reader.cancel("seen enough");
+      await settle();
+      expect(cancelled).to.deep.equal(["seen enough"]);
+      expect(outcomes).to.have.length(1);
+      expect(outcomes[0]).to.have.property("complete", false);
+      expect(told.filter(({ type }) => type === "end")).to.deep.equal([
+        { type: "end", complete: false },
+      ]);
+    }
+  });
+
+  it("observed() reads no faster than the page", async () => {
+    const { response, told } = setUp(whole, BODY, { chunkBytes: PIECE_BYTES });
+    const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+    await reader.read();
+    await settle();
+    const pieces = told.filter(({ type }) => type === "origin-piece");
+    expect(pieces.length).to.be.within(1, 2);
+    await reader.cancel();
+  });
+});
