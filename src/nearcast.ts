@@ -191,7 +191,11 @@ export class Nearcast extends EventTarget {
     const timer = setInterval(() => this.#emit("stats", this.stats()), STATS_INTERVAL_MS);
     signal.addEventListener("abort", () => clearInterval(timer));
     void this.#bridge.clientId.then((clientId) => this.#controlled(clientId));
-    await Promise.race([this.#bridge.clientId, elapsed(this.#config.controlTimeoutMs)]);
+    const controlled = await Promise.race([
+      this.#bridge.clientId,
+      elapsed(this.#config.controlTimeoutMs),
+    ]);
+    if (controlled === undefined && this.#bridge.foreign) this.#off("another worker");
   }
 
   /** The worker controls this page: its playback counts, and it may become the host. */

@@ -62,6 +62,7 @@ export class Delivery {
     });
     if (options.hostGone.aborted) this.#goAlone();
     this.#heard();
+    if (from >= to) this.#firstPiece.resolve(); // an empty asset
   }
 
   /** Resolves when the first piece is here; rejects if neither mesh nor origin can bring it. */
@@ -118,6 +119,10 @@ export class Delivery {
     const controller = this.#controller;
     if (!controller || this.#lifetime.signal.aborted) return;
     const before = this.#next;
+    if (this.#next >= this.#last) {
+      controller.close();
+      return this.#end(true);
+    }
     while ((controller.desiredSize ?? 0) > 0) {
       const arrived = this.#arrived.get(this.#next);
       if (!arrived) break;
@@ -193,8 +198,9 @@ export class Delivery {
     }
     if (this.#lifetime.signal.aborted) return;
     const copy = bytes.slice();
-    this.#add(piece, bytes, "origin");
+    // The host first: the last piece ends the delivery, and with it the port.
     this.#tell({ type: "origin-piece", piece, bytes: copy }, [copy.buffer]);
+    this.#add(piece, bytes, "origin");
   }
 
   #coveredFrom(from: number, to: number): boolean {

@@ -62,6 +62,7 @@ export function storedBody(options: StoredBodyOptions): ReadableStream<Uint8Arra
           controller.close();
           onEnd();
         } catch (error) {
+          if (cancelled.signal.aborted) return; // `cancel` has told of the end
           onEnd();
           controller.error(error);
         }

@@ -56,10 +56,12 @@ function watched(
   onEnd: (complete: boolean) => void,
 ): ReadableStream<Uint8Array> {
   const reader = body.getReader();
+  let cancelled = false;
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       try {
         const { done, value } = await reader.read();
+        if (cancelled) return;
         if (done) {
           controller.close();
           onEnd(true);
@@ -73,6 +75,7 @@ function watched(
       }
     },
     async cancel(reason) {
+      cancelled = true;
       onEnd(false);
       await reader.cancel(reason);
     },

@@ -10,6 +10,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { buildSync } from "esbuild";
 import puppeteer from "puppeteer-core";
 import send from "send";
 import { createSampleOrigin } from "../../../demo/sample-origin.mjs";
@@ -30,11 +31,22 @@ export const fileHash = (path) => sha256(readFileSync(join(media.dir, decodeURIC
 export async function openRig({ rateBytesPerS = 0, delayMs = 0, root = media.dir } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "nearcast-e2e-"));
   const origin = createSampleOrigin({ root, rateBytesPerS, delayMs });
-  const site = createServer((req, res) => serve(req, res, origin));
+  const siteWorker = bundleSiteWorker();
+  const site = createServer((req, res) => serve(req, res, origin, siteWorker));
   site.listen(0, "127.0.0.1");
   await once(site, "listening");
   const url = `http://localhost:${site.address().port}`;
-  const index = new IndexProcess({ site: url, root, keyFile: join(folder, "key.pem") });
+  // The CDN: the same files on another origin, attested over HTTP.
+  const cdn = createServer((req, res) => origin.handle(req, res));
+  cdn.listen(0, "127.0.0.1");
+  await once(cdn, "listening");
+  const cdnUrl = `http://localhost:${cdn.address().port}`;
+  const index = new IndexProcess({
+    site: url,
+    cdn: cdnUrl,
+    root,
+    keyFile: join(folder, "key.pem"),
+  });
   await index.start();
   const browsers = [];
 
@@ -55,12 +67,15 @@ export async function openRig({ rateBytesPerS = 0, delayMs = 0, root = media.dir
     url,
     origin,
     index,
+    cdn: cdnUrl,
     profile,
     async close() {
       await Promise.all(browsers.map((browser) => browser.close()));
       await index.stop();
-      site.closeAllConnections();
-      site.close();
+      for (const server of [site, cdn]) {
+        server.closeAllConnections();
+        server.close();
+      }
       rmSync(folder, { recursive: true, force: true });
     },
   };
@@ -81,15 +96,11 @@ class IndexProcess {
   }
 
   async start() {
-    const { site, root, keyFile } = this.#options;
-    const flags = {
-      port: String(this.port),
-      site,
-      origin: `${site}/media/`,
-      root,
-      "key-file": keyFile,
-    };
-    const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
+    const { site, cdn, root, keyFile } = this.#options;
+    const args = [
+      ...["--port", String(this.port), "--site", site, "--root", root, "--key-file", keyFile],
+      ...["--origin", `${site}/media/`, "--origin", `${cdn}/media/`],
+    ];
     this.#child = spawn(process.execPath, ["dist/cli.js", "serve", ...args], {
       stdio: ["ignore", "pipe", "inherit"],
     });
@@ -272,7 +283,19 @@ const PAGES = {
   "/blank": `<script>window.ready = new Promise((done) => addEventListener("nearcast:ready", done, { once: true }));</script>`,
 };
 
-function serve(req, res, origin) {
+/** What a site's bundler would do with its own worker. */
+function bundleSiteWorker() {
+  const { outputFiles } = buildSync({
+    entryPoints: ["test/e2e/support/site-worker.js"],
+    bundle: true,
+    write: false,
+    format: "iife",
+    define: { "process.env.NODE_ENV": '"production"' },
+  });
+  return outputFiles[0].text;
+}
+
+function serve(req, res, origin, siteWorker) {
   const { pathname, searchParams } = new URL(req.url, "http://site");
   if (origin.owns(pathname)) return origin.handle(req, res);
   const body = PAGES[pathname];
@@ -282,6 +305,12 @@ function serve(req, res, origin) {
     res.end(
       `<!doctype html><meta charset="utf-8"><title>test</title>${body}${tagOf(searchParams)}`,
     );
+    return;
+  }
+  const worker = { "/site-sw.js": siteWorker, "/stranger-sw.js": "self.x = 1;" }[pathname];
+  if (worker !== undefined) {
+    res.setHeader("Content-Type", "text/javascript");
+    res.end(worker);
     return;
   }
   const file = {

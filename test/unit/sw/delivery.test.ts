@@ -2,7 +2,7 @@ import { expect } from "chai";
 import type { ByteRange } from "../../../src/protocol/asset.js";
 import { PIECE_BYTES } from "../../../src/protocol/limits.js";
 import type { DeliveryMessage, HostMessage } from "../../../src/protocol/worker-messages.js";
-import { Delivery, type DeliveryOutcome } from "../../../src/sw/delivery.js";
+import { Delivery } from "../../../src/sw/delivery.js";
 import { makeAsset, type TestAsset } from "../../support/assets.js";
 import { fakeOrigin, type OriginOptions } from "../../support/origins.js";
 import { integerFrom, oneOf, seeded, shuffled } from "../../support/random.js";
@@ -29,18 +29,24 @@ async function setUp({
   const origin = fakeOrigin(originBytes ?? asset.bytes, originOptions);
   const { port1, port2 } = new MessageChannel();
   const told: DeliveryMessage[] = [];
-  const outcomes: DeliveryOutcome[] = [];
+  const counts = { cache: 0, mesh: 0, origin: 0 };
+  const ends: number[] = [];
   port2.onmessage = ({ data }: MessageEvent<DeliveryMessage>) => told.push(data);
   const range = covered ?? { start: 0, end: length };
   const delivery = new Delivery({
     ...{ length, covered: range, port: port1, hostGone: hostGone.signal },
     fetchRange: origin.fetchRange,
-    onEnd: (outcome) => outcomes.push(outcome),
+    onBytes: (source, bytes) => {
+      counts[source] += bytes;
+    },
+    onEnd: () => {
+      ends.push(1);
+    },
   });
   port1.onmessage = ({ data }: MessageEvent<HostMessage>) => delivery.receive(data);
   const post = (message: HostMessage) => port2.postMessage(message);
   return {
-    ...{ asset, origin, delivery, told, outcomes, hostGone, post, range },
+    ...{ asset, origin, delivery, told, counts, ends, hostGone, post, range },
     expected: asset.bytes.slice(range.start, range.end),
     hashes: () => post(hashesOf(asset)),
     piece: (piece: number, source: "mesh" | "cache" = "mesh") =>
@@ -50,9 +56,17 @@ async function setUp({
       told.filter((message): message is Extract<DeliveryMessage, { type: T }> => {
         return message.type === type;
       }),
-    ended: () => until("the delivery ends", () => outcomes.length > 0),
+    /** How it went, for the page and for the host. */
+    async outcome() {
+      await settle();
+      const ending = told.filter(({ type }) => type === "end");
+      return { ends: ends.length, told: ending, ...counts };
+    },
   };
 }
+
+const COMPLETE = { type: "end", complete: true };
+const BROKEN = { type: "end", complete: false };
 
 const hashesOf = (asset: TestAsset): HostMessage => ({
   type: "hashes",
@@ -93,16 +107,14 @@ describe("delivery", () => {
       const { bytes, error } = await readAll(world.delivery.body());
       expect(error, `seed ${seed}`).to.equal(undefined);
       expect(sameBytes(bytes, world.expected), `seed ${seed}: ${start}-${end}`).to.equal(true);
-      const [outcome, ...more] = world.outcomes;
-      expect(more).to.deep.equal([]);
-      const { cache = 0, mesh = 0, origin = 0 } = outcome?.bytes ?? {};
-      expect(outcome?.complete).to.equal(true);
+      const { ends, told, cache, mesh, origin } = await world.outcome();
+      expect({ ends, told }).to.deep.equal({ ends: 1, told: [COMPLETE] });
       expect(cache + mesh + origin).to.equal(end - start);
     }
   });
 
   it("Delivery counts bytes by their source and reports the end once", async () => {
-    const { piece, hashes, fetch, delivery, outcomes, toldOf } = await setUp();
+    const { piece, hashes, fetch, delivery, outcome } = await setUp();
     hashes();
     piece(0, "cache");
     piece(1);
@@ -110,26 +122,19 @@ describe("delivery", () => {
     fetch(3, PIECES);
     await readAll(delivery.body());
     delivery.abandon();
-    await settle();
-    expect(outcomes).to.deep.equal([
-      {
-        complete: true,
-        bytes: {
-          ...{ cache: PIECE_BYTES, mesh: 2 * PIECE_BYTES },
-          origin: LENGTH - 3 * PIECE_BYTES,
-        },
-      },
-    ]);
-    expect(toldOf("end")).to.deep.equal([{ type: "end", complete: true }]);
+    expect(await outcome()).to.deep.equal({
+      ...{ ends: 1, told: [COMPLETE], cache: PIECE_BYTES, mesh: 2 * PIECE_BYTES },
+      origin: LENGTH - 3 * PIECE_BYTES,
+    });
   });
 
   it("Delivery cuts the first and the last piece to the covered range", async () => {
     const covered = { start: PIECE_BYTES - 3, end: 2 * PIECE_BYTES + 5 };
-    const { piece, delivery, expected, outcomes } = await setUp({ covered });
+    const { piece, delivery, expected, counts } = await setUp({ covered });
     for (const index of [2, 0, 1]) piece(index);
     const { bytes } = await readAll(delivery.body());
     expect(sameBytes(bytes, expected)).to.equal(true);
-    expect(outcomes[0]?.bytes.mesh).to.equal(PIECE_BYTES + 8);
+    expect(counts.mesh).to.equal(PIECE_BYTES + 8);
   });
 
   it("Delivery ignores pieces that it does not need", async () => {
@@ -170,7 +175,7 @@ describe("delivery", () => {
   });
 
   it("Delivery finishes from the origin alone when the host is gone", async () => {
-    const { piece, hashes, delivery, hostGone, expected, origin, outcomes } = await setUp();
+    const { piece, hashes, delivery, hostGone, expected, origin, counts } = await setUp();
     hashes();
     for (const index of [0, 2, 5]) piece(index);
     await delivery.firstPiece;
@@ -183,7 +188,7 @@ describe("delivery", () => {
     expect(origin.asked, "what was missing, and no more").to.deep.equal([
       { start: PIECE_BYTES, end: 5 * PIECE_BYTES },
     ]);
-    expect(outcomes[0]?.bytes.mesh, "pieces that were here are used").to.be.above(PIECE_BYTES);
+    expect(counts.mesh, "pieces that were here are used").to.be.above(PIECE_BYTES);
   });
 
   it("Delivery finishes from the origin alone when the host gives up", async () => {
@@ -213,16 +218,16 @@ describe("delivery", () => {
   it("Delivery waits for no host that was gone before it started", async () => {
     const hostGone = new AbortController();
     hostGone.abort();
-    const { delivery, outcomes } = await setUp({ hostGone });
+    const { delivery, outcome } = await setUp({ hostGone });
     // Without hashes nothing of the origin can be verified: the caller passes the request through.
     expect(await rejection(delivery.firstPiece)).to.have.property("code", "integrity/mismatch");
-    expect(outcomes[0]).to.deep.include({ complete: false });
+    expect(await outcome()).to.deep.include({ ends: 1, told: [BROKEN] });
   });
 
   it("Delivery errors the stream, and never ends it short, when the origin is another version", async () => {
     for (const at of [PIECE_BYTES, 2 * PIECE_BYTES - 1, LENGTH - 1]) {
       const originBytes = await withFlippedByte(at);
-      const { piece, hashes, fetch, delivery, outcomes, toldOf, expected } = await setUp({
+      const { piece, hashes, fetch, delivery, outcome, toldOf, expected } = await setUp({
         originBytes,
       });
       hashes();
@@ -238,8 +243,7 @@ describe("delivery", () => {
       expect(toldOf("origin-end")).to.deep.equal([
         { type: "origin-end", complete: false, corrupt: true },
       ]);
-      expect(outcomes).to.have.length(1);
-      expect(outcomes[0]).to.deep.include({ complete: false });
+      expect(await outcome()).to.deep.include({ ends: 1, told: [BROKEN] });
     }
   });
 
@@ -266,7 +270,7 @@ describe("delivery", () => {
   });
 
   it("Delivery errors the stream when it is alone and the origin fails", async () => {
-    const { piece, hashes, delivery, hostGone, outcomes } = await setUp({
+    const { piece, hashes, delivery, hostGone, outcome } = await setUp({
       origin: { shortAfter: 100_000 },
     });
     hashes();
@@ -276,12 +280,11 @@ describe("delivery", () => {
     const { bytes, error } = await readAll(delivery.body());
     expect(error).to.have.property("code", "origin/short");
     expect(bytes.byteLength).to.be.below(LENGTH);
-    expect(outcomes).to.have.length(1);
-    expect(outcomes[0]).to.deep.include({ complete: false });
+    expect(await outcome()).to.deep.include({ ends: 1, told: [BROKEN] });
   });
 
   it("Delivery stops the origin when peers bring what it was asked for", async () => {
-    const { piece, hashes, fetch, delivery, origin, expected, toldOf } = await setUp({
+    const { piece, hashes, fetch, delivery, origin, expected, outcome } = await setUp({
       origin: { stallsAfter: 2 * PIECE_BYTES, chunkBytes: PIECE_BYTES },
     });
     hashes();
@@ -291,11 +294,11 @@ describe("delivery", () => {
     for (const index of [2, 3, 4, 5]) piece(index);
     expect(sameBytes((await reading).bytes, expected)).to.equal(true);
     await until("the origin's body is cancelled", () => origin.cancelled.length > 0);
-    expect(toldOf("end")).to.deep.equal([{ type: "end", complete: true }]);
+    expect(await outcome()).to.deep.include({ ends: 1, told: [COMPLETE] });
   });
 
   it("Delivery stops everything when the page cancels the body", async () => {
-    const { piece, hashes, fetch, delivery, origin, outcomes, toldOf, hostGone } = await setUp({
+    const { piece, hashes, fetch, delivery, origin, outcome, hostGone } = await setUp({
       origin: { stallsAfter: 20_000 },
     });
     hashes();
@@ -309,20 +312,18 @@ describe("delivery", () => {
     await until("the origin's body is cancelled", () => origin.cancelled.length > 0);
     hostGone.abort();
     piece(1);
-    await settle();
+    expect(await outcome()).to.deep.equal({
+      ...{ ends: 1, told: [BROKEN], cache: 0, mesh: PIECE_BYTES, origin: 0 },
+    });
     expect(origin.asked).to.have.length(1);
-    expect(outcomes).to.deep.equal([
-      { complete: false, bytes: { cache: 0, mesh: PIECE_BYTES, origin: 0 } },
-    ]);
-    expect(toldOf("end")).to.deep.equal([{ type: "end", complete: false }]);
   });
 
   it("Delivery.abandon() rejects the first piece and ends once", async () => {
-    const { delivery, outcomes } = await setUp();
+    const { delivery, outcome } = await setUp();
     delivery.abandon();
     delivery.abandon();
     expect(await rejection(delivery.firstPiece)).to.have.property("code", "worker/unavailable");
-    expect(outcomes).to.have.length(1);
+    expect(await outcome()).to.deep.include({ ends: 1, told: [BROKEN] });
   });
 
   it("Delivery tells the position as the page takes bytes, and buffers no more than the stream may", async () => {
@@ -349,10 +350,12 @@ describe("delivery", () => {
   });
 
   it("Delivery of an empty asset is an empty body", async () => {
-    const { delivery, outcomes } = await setUp({ length: 0, covered: { start: 0, end: 0 } });
+    const { delivery, outcome } = await setUp({ length: 0, covered: { start: 0, end: 0 } });
     await delivery.firstPiece;
     const { bytes, error } = await readAll(delivery.body());
     expect([bytes.byteLength, error]).to.deep.equal([0, undefined]);
-    expect(outcomes).to.deep.equal([{ complete: true, bytes: { cache: 0, mesh: 0, origin: 0 } }]);
+    expect(await outcome()).to.deep.equal({
+      ...{ ends: 1, told: [COMPLETE], cache: 0, mesh: 0, origin: 0 },
+    });
   });
 });

@@ -1,0 +1,139 @@
+/** What the page sees is what it would have seen without Nearcast, whoever brings the bytes. */
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import test from "node:test";
+import { fetchIn, linked, media, openBlank, openRig, soon, stats } from "./support/rig.mjs";
+
+const folder = dirname(media.hls);
+const segments = readdirSync(join(media.dir, folder), { recursive: true })
+  .filter((name) => /\.(m4v|m4s|ts)$/.test(name))
+  .map((name) => join(folder, name));
+const [first, second, third] = segments;
+const url = (path) => `/media/${path}`;
+const bytes = (range) => ({ headers: { range: `bytes=${range}` } });
+
+/** Requests as pages make them; those marked are never touched by the worker. */
+const REQUESTS = {
+  "the whole body": [url(first), {}],
+  "a closed range": [url(first), bytes("100-70000")],
+  "a range of one byte": [url(first), bytes("65536-65536")],
+  // A file of its own: the browser's cache answers such a range with the whole body, if it has it.
+  "a range past the end": [url(third), bytes("99999999-")],
+  "a range that ends past the end": [url(first), bytes("1000-99999999")],
+  "a suffix range (untouched)": [url(first), bytes("-500")],
+  "two ranges (untouched)": [url(first), bytes("0-9,20-29")],
+  "HEAD (untouched)": [url(first), { method: "HEAD" }],
+  "POST (untouched)": [url(first), { method: "POST", body: "x" }],
+  "a conditional request (untouched)": [url(first), { headers: { "if-none-match": '"x"' } }],
+  "cache: no-store (untouched)": [url(first), { cache: "no-store" }],
+  "an unknown file": [url("no/such/file.ts"), {}],
+  "a playlist (untouched)": [url(media.hls), {}],
+  "a URL with a query": [`${url(first)}?v=1`, {}],
+};
+
+/** Of the connection, not of the response. */
+const PER_CONNECTION = ["date", "connection", "keep-alive", "transfer-encoding", "age"];
+
+function comparable(answer) {
+  for (const name of PER_CONNECTION) delete answer.headers?.[name];
+  return answer;
+}
+
+test("status, headers and bytes are the origin's own: passed through, from peers, and from the store", async (t) => {
+  const rig = await openRig();
+  t.after(() => rig.close());
+  const plain = await (await rig.profile()).open("/blank?off");
+  const seeder = await openBlank(await rig.profile(), rig);
+  const expected = {};
+  for (const [what, request] of Object.entries(REQUESTS)) {
+    expected[what] = comparable(await fetchIn(plain, ...request));
+    assert.deepEqual(
+      comparable(await fetchIn(seeder, ...request)),
+      expected[what],
+      `passed: ${what}`,
+    );
+  }
+
+  const page = await openBlank(await rig.profile(), rig);
+  await fetchIn(page, url(second)); // joins
+  await linked(page, 1);
+  for (const [what, request] of Object.entries(REQUESTS)) {
+    const answer = comparable(await fetchIn(page, ...request));
+    assert.deepEqual(answer, expected[what], `from peers: ${what}`);
+  }
+  assert.ok((await stats(page)).bytes.mesh > 0);
+
+  // Once everything is on disk, the same page serves itself.
+  await soon(async () => {
+    await fetchIn(page, url(first));
+    return (await stats(page)).requests.cache > 0;
+  }, "a request from the store");
+  for (const [what, request] of Object.entries(REQUESTS)) {
+    const answer = comparable(await fetchIn(page, ...request));
+    assert.deepEqual(answer, expected[what], `from the store: ${what}`);
+  }
+  assert.deepEqual([...seeder.errors, ...page.errors], []);
+});
+
+test("another origin's files: readable with CORS and only what CORS shows, untouched without", async (t) => {
+  const rig = await openRig();
+  t.after(() => rig.close());
+  const { cdn } = rig;
+  const target = `${cdn}${url(first)}`;
+  const options = { include: `${cdn}/media/**` };
+  const plain = await (await rig.profile()).open("/blank?off");
+  const seeder = await openBlank(await rig.profile(), rig, { options });
+  const expected = comparable(await fetchIn(plain, target));
+  assert.deepEqual(comparable(await fetchIn(seeder, target)), expected);
+
+  const page = await openBlank(await rig.profile(), rig, { options });
+  await fetchIn(page, `${cdn}${url(second)}`);
+  await linked(page, 1);
+  assert.deepEqual(comparable(await fetchIn(page, target)), expected);
+  assert.ok((await stats(page)).bytes.mesh > 0);
+
+  // A no-cors picture stays opaque: drawn, it taints the canvas as it always did.
+  const opaque = await page.evaluate(async (address) => {
+    const response = await fetch(address, { mode: "no-cors" });
+    return { type: response.type, status: response.status };
+  }, target);
+  assert.deepEqual(opaque, { type: "opaque", status: 0 });
+});
+
+test("a site with its own worker keeps it: attach() joins Nearcast to it, and it is never replaced", async (t) => {
+  const rig = await openRig();
+  t.after(() => rig.close());
+  const prepare = () => {
+    navigator.serviceWorker.register("/site-sw.js");
+  };
+  const options = { worker: "/site-sw.js" };
+  const seeder = await openBlank(await rig.profile(), rig, { prepare, options });
+  const page = await openBlank(await rig.profile(), rig, { prepare, options });
+  assert.equal(
+    await page.evaluate(async () => (await fetch("/own-route")).text()),
+    "the site's own",
+  );
+  const expected = await fetchIn(seeder, url(first));
+  await fetchIn(page, url(second));
+  await linked(page, 1);
+  assert.equal((await fetchIn(page, url(first))).hash, expected.hash);
+  assert.ok((await stats(page)).bytes.mesh > 0);
+
+  // A worker that knows nothing of Nearcast stays, and Nearcast stays off.
+  const stranger = await (await rig.profile()).open("/blank?off");
+  await stranger.evaluate(async () => {
+    await navigator.serviceWorker.register("/stranger-sw.js");
+    await navigator.serviceWorker.ready;
+  });
+  await stranger.goto(`${rig.url}/blank?server=${encodeURIComponent(rig.index.url)}`);
+  await stranger.evaluate(() => window.ready);
+  const state = await stranger.evaluate(async () => ({
+    role: window.nearcast.stats().role,
+    scripts: (await navigator.serviceWorker.getRegistrations()).map(
+      ({ active }) => active?.scriptURL,
+    ),
+  }));
+  assert.deepEqual(state, { role: "off", scripts: [`${rig.url}/stranger-sw.js`] });
+  assert.deepEqual([...seeder.errors, ...page.errors, ...stranger.errors], []);
+});
