@@ -6,7 +6,7 @@
  * The rules, in the order in which they are applied (DESIGN sections 4-6, docs/decisions/0005):
  * 1. A piece goes to the linked peer that would finish it first; one piece has one supplier.
  * 2. A piece that nobody holds goes to the origin, unless links or attestations are still on their way
- *    and the deadline leaves time to wait for them.
+ *    or a neighbour is fetching it, and the deadline leaves time to wait. Who fetches is elected.
  * 3. When the projected finish passes the deadline, the tail is ordered from the origin while peers go
  *    on; the share is chosen so that both finish together. The first verified copy wins.
  * 4. A supplier that does not answer in time loses the piece, is left alone for a while, then dropped.
@@ -15,6 +15,8 @@
 import { PieceSet } from "../core/piece-set.js";
 import type { PieceRange } from "../protocol/asset.js";
 import { PIECE_BYTES } from "../protocol/limits.js";
+import { Claims } from "./claims.js";
+import { rankOf } from "./election.js";
 import { OriginSource } from "./origin-source.js";
 import { type Ask, PeerSource } from "./peer-source.js";
 
@@ -41,6 +43,7 @@ export type Command = Readonly<
   | { type: "ask"; peerId: string; askId: number; assetId: string; piece: number }
   | { type: "cancel"; peerId: string; askId: number }
   | { type: "fetch"; requestId: number; from: number; to: number }
+  | { type: "claim"; assetId: string; from: number; to: number }
   | { type: "drop"; peerId: string; reason: "corrupt" | "stalled" }
   | { type: "fail"; requestId: number }
 >;
@@ -53,6 +56,7 @@ interface RequestState extends PlannedRequest {
   readonly origin: PieceSet;
   /** Pieces that a peer refused or was silent about: past the deadline nobody else is tried. */
   readonly missed: PieceSet;
+  readonly openedMs: number;
   originRuns: number;
   originFailures: number;
   originAskedMs: number;
@@ -61,6 +65,15 @@ interface RequestState extends PlannedRequest {
 
 /** An origin that is silent for longer is not counted on. */
 const ORIGIN_STALL_MS = 1_000;
+
+/** With this much time to spare, neighbours' needs decide the order of pieces. */
+const RELAXED_MS = 1_000;
+
+/** One step of the election: a neighbour's claim is here by then. */
+const STEP_MIN_MS = 50;
+const STEP_MAX_MS = 250;
+/** After so many steps without a sign of anybody the rest is fetched as a whole. */
+const STEPS_MAX = 2;
 
 /** Origin failures after which a request that no peer can serve is given up. */
 const ORIGIN_FAILURES_MAX = 2;
@@ -71,10 +84,13 @@ export class Planner {
   readonly #have = new Map<string, PieceSet>();
   /** Asset and piece → the ask that is to bring it. */
   readonly #asked = new Map<string, { readonly peerId: string; readonly ask: Ask }>();
+  readonly #claims = new Claims();
   readonly #origin = new OriginSource();
   readonly #random: () => number;
   readonly #hopeful: (assetId: string) => boolean;
   #lastAskId = 0;
+  /** This viewer's own id, for elections; empty before the server issued one. */
+  selfId = "";
 
   /**
    * @param hopeful Whether new links or holders for the asset are on their way.
@@ -88,6 +104,11 @@ export class Planner {
   /** Expected time for the origin to send `bytes`, in milliseconds. */
   originMs(bytes: number): number {
     return this.#origin.expectedMs(bytes);
+  }
+
+  /** Whether there is anybody to share with. */
+  get linked(): boolean {
+    return this.#peers.size > 0;
   }
 
   /** Whether a linked peer holds any piece of the range. */
@@ -107,6 +128,7 @@ export class Planner {
       position: request.pieces.from,
       origin: new PieceSet(request.pieceCount),
       missed: new PieceSet(request.pieceCount),
+      openedMs: nowMs,
       originRuns: 0,
       originFailures: 0,
       originAskedMs: 0,
@@ -160,6 +182,7 @@ export class Planner {
     const peer = this.#peers.get(peerId);
     if (!peer) return [];
     this.#peers.delete(peerId);
+    this.#claims.end(peerId, nowMs);
     for (const ask of peer.asks.values()) this.#asked.delete(keyOf(ask.assetId, ask.piece));
     return this.plan(nowMs);
   }
@@ -173,9 +196,15 @@ export class Planner {
   ): Command[] {
     const peer = this.#peers.get(peerId);
     if (!peer) return [];
+    this.#claims.renew(peerId, assetId, nowMs);
     if (pieces) peer.setHoldings(assetId, pieces);
     else peer.holdings.delete(assetId);
     return this.#isWantedAsset(assetId) ? this.plan(nowMs) : [];
+  }
+
+  /** A linked peer says that it is fetching these pieces from the origin. */
+  claimed(peerId: string, assetId: string, pieces: PieceRange, nowMs: number): void {
+    if (this.#peers.has(peerId)) this.#claims.add(peerId, assetId, pieces, nowMs);
   }
 
   /** What is known of a peer's holdings of an asset; the planner's own object. */
@@ -273,10 +302,8 @@ export class Planner {
     if (missing.length === 0) return [];
     const commands: Command[] = [];
     const orphans: number[] = [];
-    for (const piece of missing) {
-      if (this.#asked.has(keyOf(request.assetId, piece))) continue;
+    for (const { piece, holders } of this.#inOrder(request, missing, nowMs)) {
       const ordered = request.origin.has(piece);
-      const holders = this.#holders(request.assetId, piece);
       if (!ordered && (holders.length === 0 || this.#late(request, piece, nowMs))) {
         orphans.push(piece);
         continue;
@@ -285,9 +312,31 @@ export class Planner {
       const limitMs = ordered ? 0.5 * this.#originEtaMs(request, piece, nowMs) : undefined;
       commands.push(...this.#ask(request, piece, { holders, limitMs, nowMs }));
     }
+    orphans.sort((a, b) => a - b);
     commands.push(...this.#fetchOrphans(request, orphans, nowMs));
     commands.push(...this.#hedge(request, nowMs));
     return commands;
+  }
+
+  /**
+   * The pieces that nobody was asked for, with their holders: in playing order when the deadline is near,
+   * else the rarest first, so that neighbours who want the same come to hold different pieces. The piece
+   * that the response waits for always comes first.
+   */
+  #inOrder(request: RequestState, missing: readonly number[], nowMs: number) {
+    const open = missing
+      .filter((piece) => !this.#asked.has(keyOf(request.assetId, piece)))
+      .map((piece) => ({
+        piece,
+        holders: this.#holders(request.assetId, piece),
+        tie: this.#random(),
+      }));
+    const originMs = this.#origin.expectedMs(missing.length * PIECE_BYTES);
+    if (request.deadlineMs - nowMs < 2 * originMs + RELAXED_MS) return open;
+    const [first, ...rest] = open;
+    if (!first) return open;
+    rest.sort((a, b) => a.holders.length - b.holders.length || a.tie - b.tie);
+    return [first, ...rest];
   }
 
   /** Rule 1; `limitMs` is the time in which a peer must be expected to bring the piece. */
@@ -339,14 +388,34 @@ export class Planner {
     return this.#origin.expectedMs(pieces * PIECE_BYTES);
   }
 
-  /** Rule 2: pieces that no linked peer holds. */
+  /** Rule 2: pieces that no linked peer holds, or that the holders failed to bring. */
   #fetchOrphans(request: RequestState, orphans: readonly number[], nowMs: number): Command[] {
     if (orphans.length === 0) return [];
     if (nowMs < request.patientUntilMs && this.#hopeful(request.assetId)) return [];
     if (request.originFailures >= ORIGIN_FAILURES_MAX) {
       return [{ type: "fail", requestId: request.id }];
     }
-    return runsOf(orphans).flatMap((run) => this.#fetch(request, run, nowMs));
+    const originMs = this.#origin.expectedMs(orphans.length * PIECE_BYTES);
+    const urgent = nowMs + 1.5 * originMs + 100 > request.deadlineMs;
+    const ours = urgent ? orphans : orphans.filter((piece) => this.#elected(request, piece, nowMs));
+    return runsOf(ours).flatMap((run) => this.#fetch(request, run, nowMs));
+  }
+
+  /** Whether it is this viewer's turn to fetch a piece that nobody holds. */
+  #elected(request: RequestState, piece: number, nowMs: number): boolean {
+    const { assetId, openedMs } = request;
+    if (this.#claims.covers(assetId, piece, nowMs)) return false;
+    const sinceMs = Math.max(openedMs, this.#claims.endedMs(assetId, piece) ?? 0);
+    const rank = rankOf(this.selfId, this.#peers.keys(), assetId, piece);
+    const alone = !this.#claims.any(assetId) && !this.heldByPeers(assetId, request.pieces);
+    const steps = alone ? Math.min(rank, STEPS_MAX) : rank;
+    return nowMs >= sinceMs + steps * this.#stepMs();
+  }
+
+  #stepMs(): number {
+    let rttMs = 0;
+    for (const peer of this.#peers.values()) rttMs = Math.max(rttMs, peer.rttMs);
+    return Math.min(STEP_MAX_MS, Math.max(STEP_MIN_MS, 0.75 * rttMs + 20));
   }
 
   /** Rule 3: what peers will not bring before the deadline. */
@@ -404,7 +473,10 @@ export class Planner {
       request.originLastMs = 0;
     }
     request.originRuns++;
-    return [{ type: "fetch", requestId: request.id, from, to }];
+    return [
+      { type: "fetch", requestId: request.id, from, to },
+      { type: "claim", assetId: request.assetId, from, to },
+    ];
   }
 
   /** Rule 4. */

@@ -91,6 +91,9 @@ export class DeliverySession {
     const asset = trust.find(url);
     if (!asset || !attested() || !(await this.#answerable(asset))) {
       this.#passThrough(!trust.refused(url));
+      void (attesting ?? Promise.resolve())
+        .then(() => this.#attested())
+        .catch(this.#options.onError);
       return;
     }
     this.#plan(asset);
@@ -143,8 +146,10 @@ export class DeliverySession {
     const { from, to } = this.#pieces;
     if (library.have(asset).hasRange(from, to)) return true;
     if (planner.heldByPeers(asset.assetId, this.#pieces)) return true;
+    // Nobody has it yet. With time to spare the neighbourhood elects who fetches what; without, the
+    // origin's own stream is the fastest, and neighbours learn from it.
     const patientMs = this.#patientUntil() - this.#options.now();
-    return patientMs > 0 && hopeful(asset.assetId);
+    return patientMs > 0 && (hopeful(asset.assetId) || planner.linked);
   }
 
   /** Asks for the attestation of the windows that are still missing; bodies above 4 MiB have several. */
@@ -218,12 +223,37 @@ export class DeliverySession {
     if (!observe) this.#close();
   }
 
+  /**
+   * The bytes that pass through turn out to be attested: neighbours hear that they are on their way, and
+   * get each piece as it comes instead of fetching it as well.
+   */
+  async #attested(): Promise<void> {
+    const { trust, run, library } = this.#options;
+    const asset = trust.find(this.url);
+    const range = asset && this.#rangeOf(asset);
+    if (!asset || !range || this.closed.aborted) return;
+    const { from, to } = piecesOfBytes(range);
+    if (from < to && !library.have(asset).hasRange(from, to)) {
+      run([{ type: "claim", assetId: asset.assetId, from, to }]);
+    }
+    await this.#learnUnverified();
+  }
+
+  /** Pieces that came before their attestation. */
+  async #learnUnverified(): Promise<void> {
+    for (const [piece, bytes] of [...this.#unverified]) {
+      this.#unverified.delete(piece);
+      await this.#learn(piece, bytes);
+    }
+  }
+
   #receive(message: DeliveryMessage): void {
     switch (message.type) {
       case "head":
         this.#firstByteMs = this.#options.now() - this.#openedMs;
         return;
       case "origin-piece":
+        this.#observedBytes += message.bytes.byteLength;
         void this.#learn(message.piece, message.bytes).catch(this.#options.onError);
         return;
       case "origin-end":
@@ -243,7 +273,6 @@ export class DeliverySession {
 
   /** The origin sent a piece: kept only if it equals the attestation (rule R8). */
   async #learn(piece: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    this.#observedBytes += bytes.byteLength;
     const { trust, library, planner, now, run } = this.#options;
     const asset = this.#asset ?? trust.find(this.url);
     const window = asset?.windows.get(windowOf(piece));
@@ -274,10 +303,7 @@ export class DeliverySession {
     const windows = new Set([...this.#unverified.keys()].map(windowOf));
     for (const window of windows) await attest(this.url, window);
     if (trust.refused(this.url)) return;
-    for (const [piece, bytes] of this.#unverified) {
-      this.#unverified.delete(piece);
-      await this.#learn(piece, bytes);
-    }
+    await this.#learnUnverified();
     this.#unverified.clear();
   }
 

@@ -222,6 +222,7 @@ export class MeshHost {
       handlers: {
         onOpen: (id) => {
           this.#neighbours.ownId = id;
+          this.#planner.selfId = id;
           index.opened();
         },
         onClosed: () => {
@@ -302,6 +303,8 @@ export class MeshHost {
         },
         onDrop: (link, assetId) =>
           this.#run(this.#planner.setHoldings(link.peerId, assetId, undefined, now())),
+        onClaim: (link, { assetId, from, to }) =>
+          this.#planner.claimed(link.peerId, assetId, { from, to }, now()),
         onRequest: (link, { id, assetId, piece }) =>
           this.#uploader.accept(link, id, assetId, piece),
         onCancel: (link, id) => this.#uploader.cancel(link, id),
@@ -358,6 +361,11 @@ export class MeshHost {
         return this.#neighbours.get(command.peerId)?.cancel(command.askId);
       case "fetch":
         return this.#sessions.get(command.requestId)?.fetch(command);
+      case "claim": {
+        const { assetId, from, to } = command;
+        for (const link of this.#neighbours.open) link.send({ type: "claim", assetId, from, to });
+        return;
+      }
       case "fail":
         return this.#sessions.get(command.requestId)?.fail();
       case "drop":

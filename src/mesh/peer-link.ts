@@ -25,6 +25,7 @@ export interface LinkHandlers {
   onOpen(link: PeerLink): void;
   onHave(link: PeerLink, have: Extract<ControlFrame, { type: "have" }>): void;
   onDrop(link: PeerLink, assetId: string): void;
+  onClaim(link: PeerLink, claim: Extract<ControlFrame, { type: "claim" }>): void;
   onRequest(link: PeerLink, request: Extract<ControlFrame, { type: "request" }>): void;
   onCancel(link: PeerLink, requestId: number): void;
   /** `bytes` are the receiver's own, and unverified. */
@@ -241,6 +242,8 @@ export class PeerLink {
         return this.#handlers.onHave(this, frame);
       case "drop":
         return this.#handlers.onDrop(this, frame.assetId);
+      case "claim":
+        return this.#handlers.onClaim(this, frame);
       case "request":
         return this.#handlers.onRequest(this, frame);
       case "cancel":

@@ -10,6 +10,7 @@
  *              6 reject   id:u32 reason:u8 retryMs:u16                 will not be answered
  *              7 ping     token:u32
  *              8 pong     token:u32
+ *             10 claim    asset:16 from:u32 to:u32                     is fetching pieces from the origin
  *     bulk     9 block    id:u32 offset:u32 data[*]                    some bytes of the piece asked for
  *
  * PROTOCOL.md section 1 is the specification. This module is pure: it never touches a channel.
@@ -37,6 +38,7 @@ export type ControlFrame = Readonly<
   | { type: "reject"; id: number; reason: RejectReason; retryMs: number }
   | { type: "ping"; token: number }
   | { type: "pong"; token: number }
+  | { type: "claim"; assetId: string; from: number; to: number }
 >;
 
 /** Bytes `[offset, offset + data.byteLength)` of the piece that request `id` asked for. */
@@ -83,6 +85,13 @@ export function encodeControl(frame: ControlFrame): Uint8Array<ArrayBuffer> {
       return begin(7, 4).u32(frame.token).done();
     case "pong":
       return begin(8, 4).u32(frame.token).done();
+    case "claim":
+      if (!isClaimRange(frame)) throw new RangeError("Cannot encode frame: it claims no pieces");
+      return begin(10, ASSET_ID_BYTES + 8)
+        .raw(assetBytes(frame.assetId))
+        .u32(frame.from)
+        .u32(frame.to)
+        .done();
   }
 }
 
@@ -127,6 +136,8 @@ function readControl(r: ByteReader): ControlFrame {
       return { type: "ping", token: r.u32() };
     case 8:
       return { type: "pong", token: r.u32() };
+    case 10:
+      return checkedClaim({ type: "claim", assetId: readAsset(r), from: r.u32(), to: r.u32() });
     default:
       throw malformed(`type ${type}`);
   }
@@ -207,6 +218,15 @@ function checkedHave(frame: HaveFrame): HaveFrame {
   const fault = faultOf(frame);
   if (fault !== undefined) throw malformed(fault);
   return frame;
+}
+
+type ClaimFrame = Extract<ControlFrame, { type: "claim" }>;
+
+const isClaimRange = ({ from, to }: ClaimFrame) => from < to && to <= 2 ** 24;
+
+function checkedClaim(frame: ClaimFrame): ClaimFrame {
+  if (isClaimRange(frame)) return frame;
+  throw malformed(`a claim of pieces ${frame.from} to ${frame.to}`);
 }
 
 function assertHave(frame: HaveFrame): void {

@@ -25,6 +25,10 @@ import type { Session, Sessions } from "./sockets/sessions.js";
 /** Attestations that a viewer gets when it joins. */
 const JOIN_ATTESTATIONS_MAX = 64;
 
+/** Files that are attested ahead of what was wanted; groups in which that happens at once. */
+const LOOK_AHEAD_FILES = 32;
+const LOOK_AHEADS_MAX = 64;
+
 /** Members of a group that a new attestation is pushed to; the others ask when they need it. */
 const PUSH_MEMBERS_MAX = 2_000;
 
@@ -45,6 +49,7 @@ export interface IndexServiceOptions {
 
 /** Answers the index messages of all sessions of one server. */
 export class IndexService {
+  readonly #lookingAhead = new Set<string>();
   readonly #options: IndexServiceOptions;
 
   constructor(options: IndexServiceOptions) {
@@ -126,7 +131,26 @@ export class IndexService {
     const assetId = await assetIdOf(attestation.url, attestation.version, attestation.length);
     const holders = index.holders(from.id, assetId, window, nowMs());
     send({ socket }, { type: "wanted", q, url, window, attestation, holders });
-    if (outcome.isNew) this.#pushToGroup(from, attestation, outcome.audience);
+    if (!outcome.isNew) return;
+    this.#pushToGroup(attestation, outcome.audience, from);
+    await this.#lookAhead(url, from.siteOrigin);
+  }
+
+  /** Attests what follows in the folder, one file after another, once per group and kind at a time. */
+  async #lookAhead(url: string, siteOrigin: string | undefined): Promise<void> {
+    const { attestor } = this.#options;
+    const key = `${groupOf(url)} ${url.slice(url.lastIndexOf("."))}`;
+    if (this.#lookingAhead.has(key) || this.#lookingAhead.size >= LOOK_AHEADS_MAX) return;
+    this.#lookingAhead.add(key);
+    try {
+      for (const next of await attestor.following(url, LOOK_AHEAD_FILES)) {
+        const outcome = await attestor.want(next, 0, siteOrigin);
+        if ("refused" in outcome) return;
+        if (outcome.isNew) this.#pushToGroup(outcome.attestation, outcome.audience);
+      }
+    } finally {
+      this.#lookingAhead.delete(key);
+    }
   }
 
   async #attest(from: Session, url: string, window: number): Promise<WantOutcome> {
@@ -142,7 +166,7 @@ export class IndexService {
   }
 
   /** A query may carry a viewer's own token, so only URLs without one are told to others unasked. */
-  #pushToGroup(asker: Session, attestation: Attestation, audience: string): void {
+  #pushToGroup(attestation: Attestation, audience: string, asker?: Session): void {
     if (attestation.url.includes("?")) return;
     const { index, sessions } = this.#options;
     const frame = attestedFrame(attestation);

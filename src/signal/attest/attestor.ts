@@ -102,6 +102,21 @@ export class Attestor {
     }
   }
 
+  /**
+   * URLs worth attesting before anybody asks, so that a viewer who gets there knows the hashes already.
+   * Only files on disk: reading ahead over HTTP would cost the origin bytes that nobody may want.
+   */
+  async following(url: string, max: number): Promise<string[]> {
+    const { disk, config } = this.#options;
+    try {
+      const place = placeAsset(url, config.origins);
+      if (!disk || place.pathBelowRoot === undefined || place.url.search !== "") return [];
+      return await disk.following(place, max);
+    } catch {
+      return []; // the folder changed meanwhile
+    }
+  }
+
   async #answer(url: string, window: number, siteOrigin: string | undefined): Promise<WantOutcome> {
     const place = placeAsset(url, this.#options.config.origins);
     const known = await this.#known(place, window, siteOrigin);

@@ -5,8 +5,8 @@
  * @module
  */
 import type { BigIntStats } from "node:fs";
-import { constants, type FileHandle, open, realpath, stat } from "node:fs/promises";
-import { extname, join, sep } from "node:path";
+import { constants, type FileHandle, open, readdir, realpath, stat } from "node:fs/promises";
+import { basename, dirname, extname, join, sep } from "node:path";
 import { windowCountOf } from "../../protocol/asset.js";
 import type { Header } from "../../protocol/attestation.js";
 import { ASSET_MAX_BYTES, WINDOW_BYTES } from "../../protocol/limits.js";
@@ -60,6 +60,22 @@ export class DiskSource {
   /** The version on disk now. @throws {NearcastError} As {@link read} does. */
   async versionOf(place: AssetPlace): Promise<string> {
     return versionOf(await stat(await this.#resolve(place), { bigint: true }));
+  }
+
+  /**
+   * URLs of the files that follow this one in its folder: the next segments of a film, most likely.
+   *
+   * @returns At most `max`, of the same extension, in natural order (`s9` before `s10`).
+   */
+  async following(place: AssetPlace, max: number): Promise<string[]> {
+    const path = await this.#resolve(place);
+    const extension = extname(path);
+    const names = (await readdir(dirname(path))).filter((name) => extname(name) === extension);
+    names.sort(new Intl.Collator("en", { numeric: true }).compare);
+    const next = names.indexOf(basename(path)) + 1;
+    return names
+      .slice(next, next + max)
+      .map((name) => new URL(encodeURIComponent(name), place.url).href);
   }
 
   /**

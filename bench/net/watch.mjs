@@ -1,0 +1,117 @@
+/**
+ * One showing: viewers watch the film in their homes while the origin counts. Returns what every player recorded and
+ * what the origin sent; `measure` makes the figures of it.
+ */
+import { openPage, sleep } from "../support/browser.mjs";
+import { BITRATE } from "../support/film.mjs";
+import { CpuMeter, median, sum } from "../support/report.mjs";
+import { HOME, Lab } from "./lab.mjs";
+
+const VOD = "/media/film/index.m3u8";
+const LIVE = "/media/film/live.m3u8";
+/** Media played before the clock of a live showing starts to count. */
+const JOIN_MS = 8_000;
+
+/**
+ * @param off Without Nearcast: the twin.
+ * @param playS Seconds from the last viewer's start to the end.
+ * @param staggerS Seconds between two viewers' starts.
+ * @param originRate Bytes per second that the origin can send to all viewers; 0 is unlimited.
+ * @param events `[atS, viewer, "leave" | "vanish" | "replace"]`, counted from the first viewer's start.
+ */
+export async function watch({ viewers = 6, off = false, playS = 60, staggerS = 0, live = false, originRate = 0, home = HOME, events = [] }) {
+  const lab = await Lab.open(Array.from({ length: viewers }, () => home));
+  try {
+    const { site } = lab;
+    const seats = [];
+    const gone = [];
+    for (let i = 0; i < viewers; i++) seats.push(await sit(lab, i, off));
+    await site.call("throttle", { rateBytesPerS: originRate });
+    await site.call("reset");
+    if (live) await site.call("startLive");
+    const cpu = new CpuMeter();
+    const startMs = Date.now();
+    const src = live ? LIVE : VOD;
+    const start = (seat) => seat.page.evaluate((url) => void window.start(url), src);
+    const starts = seats.map((seat, i) => ({ atS: i * staggerS, run: () => start(seat) }));
+    const changes = events.map(([atS, viewer, kind]) => ({
+      atS,
+      run: async () => {
+        gone.push(await leave(lab, seats[viewer], kind));
+        seats[viewer] = undefined;
+        if (kind !== "replace") return;
+        seats[viewer] = await sit(lab, viewer, off);
+        await start(seats[viewer]);
+      },
+    }));
+    const endS = (viewers - 1) * staggerS + playS;
+    await Promise.all(
+      [...starts, ...changes].map(async ({ atS, run }) => {
+        await sleep(startMs + atS * 1_000 - Date.now());
+        await run();
+      }),
+    );
+    await sleep(startMs + endS * 1_000 - Date.now());
+    const busy = cpu.busy;
+    const counts = await site.call("counts");
+    const stayed = await Promise.all(seats.filter(Boolean).map(recordOf));
+    return { off, viewers: stayed, gone, counts: counts.media, paths: counts.paths, traffic: lab.traffic, busy };
+  } finally {
+    await lab.close();
+  }
+}
+
+/** A browser whose page is loaded but has not asked for media: browsers start slowly and not evenly. */
+async function sit(lab, index, off) {
+  const browser = await lab.browser(index);
+  const page = await openPage(browser, lab.site.page("/play", off ? { off: "" } : {}));
+  return { index, browser, page };
+}
+
+async function leave(lab, seat, kind) {
+  const record = await recordOf(seat);
+  await lab.end(seat.browser, { abruptly: kind === "vanish" });
+  return record;
+}
+
+async function recordOf({ index, page }) {
+  return page.evaluate((seat) => {
+    const { video, record } = window;
+    return { ...record, seat, playedS: video.currentTime, stats: window.nearcast?.stats() };
+  }, index);
+}
+
+/** The figures of a showing. */
+export function measure({ viewers, gone, paths, counts, busy }) {
+  const everybody = [...viewers, ...gone];
+  const sizes = new Map();
+  for (const { segments } of everybody) for (const { name, bytes } of segments) sizes.set(name, Math.max(bytes, sizes.get(name) ?? 0));
+  const distinct = sum([...sizes.values()]);
+  const stalls = everybody.flatMap((viewer) => viewer.stalls);
+  const bySource = (source) => sum(everybody.map(({ stats }) => stats?.bytes[source] ?? 0));
+  const waits = everybody.flatMap(({ segments }) => segments.map(({ totalMs }) => totalMs));
+  return {
+    copies: counts.bytes / distinct,
+    originMB: counts.bytes / 1e6,
+    startupMs: median(everybody.map(({ startupMs }) => startupMs)),
+    stalls: stalls.length,
+    stallMs: sum(stalls.map(({ ms = 0 }) => ms)),
+    peerShare: bySource("mesh") / (bySource("mesh") + bySource("origin") + bySource("cache")),
+    latencyS: median(everybody.flatMap(({ latencies }) => latencies.slice(JOIN_MS / 1_000))),
+    segmentMs: median(waits),
+    slowestMs: Math.max(...waits),
+    playedS: sum(everybody.map(({ playedS }) => playedS)),
+    busy,
+    perSegment: Object.fromEntries(
+      [...sizes].map(([name, bytes]) => [name, copiesOf(paths, name, bytes)]).sort(),
+    ),
+  };
+}
+
+function copiesOf(paths, name, bytes) {
+  const count = paths[`/media/film/${name}`] ?? { requests: 0, bytes: 0 };
+  return { copies: count.bytes / bytes, requests: count.requests };
+}
+
+/** Bytes per second at which `viewers` could just play, times `factor`, were they one. */
+export const rateOf = (factor) => Math.round((BITRATE / 8) * factor);

@@ -1,0 +1,77 @@
+/**
+ * Who said that it is fetching what from the origin. A claim is a lease: it holds as long as its owner
+ * shows progress, and ends with its link. Only what is being fetched from the origin is ever claimed, so
+ * nobody waits for somebody who waits. This module is pure.
+ * @module
+ */
+import type { PieceRange } from "../protocol/asset.js";
+
+interface Claim {
+  readonly peerId: string;
+  readonly pieces: PieceRange;
+  untilMs: number;
+}
+
+/** Without progress for so long, the next in rank takes over. */
+const LEASE_MS = 2_000;
+/** Ended leases are remembered for a while: the next in rank counts from their end. */
+const REMEMBERED_MS = 10_000;
+const CLAIMS_PER_ASSET_MAX = 256;
+
+export class Claims {
+  readonly #byAsset = new Map<string, Claim[]>();
+
+  add(peerId: string, assetId: string, pieces: PieceRange, nowMs: number): void {
+    const known = (this.#byAsset.get(assetId) ?? []).filter(
+      ({ untilMs }) => untilMs + REMEMBERED_MS > nowMs,
+    );
+    known.push({ peerId, pieces, untilMs: nowMs + LEASE_MS });
+    this.#byAsset.set(assetId, known.slice(-CLAIMS_PER_ASSET_MAX));
+    this.#forgetOld(nowMs);
+  }
+
+  /** The peer showed progress with the asset. */
+  renew(peerId: string, assetId: string, nowMs: number): void {
+    for (const claim of this.#byAsset.get(assetId) ?? []) {
+      if (claim.peerId === peerId && claim.untilMs > nowMs) claim.untilMs = nowMs + LEASE_MS;
+    }
+  }
+
+  /** The peer left: its leases end now. */
+  end(peerId: string, nowMs: number): void {
+    for (const claims of this.#byAsset.values()) {
+      for (const claim of claims) {
+        if (claim.peerId === peerId) claim.untilMs = Math.min(claim.untilMs, nowMs);
+      }
+    }
+  }
+
+  /** Whether somebody is bringing the piece. */
+  covers(assetId: string, piece: number, nowMs: number): boolean {
+    return this.#of(assetId, piece).some(({ untilMs }) => untilMs > nowMs);
+  }
+
+  /** When the last lease on the piece ended; `undefined` if there was none. */
+  endedMs(assetId: string, piece: number): number | undefined {
+    const ends = this.#of(assetId, piece).map(({ untilMs }) => untilMs);
+    return ends.length > 0 ? Math.max(...ends) : undefined;
+  }
+
+  /** Whether anybody has claimed any of the asset's pieces lately. */
+  any(assetId: string): boolean {
+    return this.#byAsset.has(assetId);
+  }
+
+  #of(assetId: string, piece: number): Claim[] {
+    const claims = this.#byAsset.get(assetId) ?? [];
+    return claims.filter(({ pieces }) => piece >= pieces.from && piece < pieces.to);
+  }
+
+  #forgetOld(nowMs: number): void {
+    for (const [assetId, claims] of this.#byAsset) {
+      if (claims.every(({ untilMs }) => untilMs + REMEMBERED_MS <= nowMs)) {
+        this.#byAsset.delete(assetId);
+      }
+    }
+  }
+}
