@@ -67,9 +67,10 @@ export const DEFAULTS = {
   queuedUntilSent: 0,
   /** 1: who cannot upload does not announce either. */
   silentNonUploaders: 0,
-  /** 1: a request nobody can serve yet is elected over the clique instead of passed through (sim/election.ts). */
-  election: 0,
-  electionStepMs: 250,
+  /** 0: nobody is elected and nothing is claimed; what nobody holds passes through at once. */
+  election: 1,
+  /** Seconds after which a request that is still open counts as stuck. */
+  stuckS: 40,
 };
 
 export type Numbers = typeof DEFAULTS;

@@ -72,7 +72,10 @@ export class Nearcast extends EventTarget {
   #role: Role = "off";
   #reason: string | undefined = "starting";
   #stalls = 0;
-  #enabled = true;
+  /** The viewer's wish. */
+  #paused = false;
+  /** The operator's wish: the kill switch. */
+  #killed = false;
   #host: MeshHost | undefined;
   #bridge: WorkerBridge | undefined;
   #groups: readonly string[] = [];
@@ -231,7 +234,10 @@ export class Nearcast extends EventTarget {
           this.#groups = groups;
           this.#tell?.({ type: "groups", groups });
         },
-        onEnabled: (enabled) => this.#switch(enabled),
+        onRemoteConfig: ({ enabled }) => {
+          this.#killed = !enabled;
+          this.#applySwitches();
+        },
         onError: (error) => this.#failed(error),
       },
     });
@@ -279,9 +285,17 @@ export class Nearcast extends EventTarget {
   }
 
   #switch(enabled: boolean): void {
-    this.#enabled = enabled;
-    if (this.#host) this.#host.enabled = enabled;
-    this.#configureWorker(enabled);
+    this.#paused = !enabled;
+    this.#applySwitches();
+  }
+
+  get #enabled(): boolean {
+    return !this.#paused && !this.#killed;
+  }
+
+  #applySwitches(): void {
+    if (this.#host) this.#host.enabled = this.#enabled;
+    this.#configureWorker(this.#enabled);
   }
 
   #configureWorker(enabled: boolean): void {

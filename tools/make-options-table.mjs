@@ -29,7 +29,8 @@ async function readOptions() {
 }
 
 /** `uploadMaxRate` is `data-upload-max-rate`. */
-const attributeOf = (name) => `data-${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+const attributeOf = (name) =>
+  `data-${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 function defaultOf({ default: value, shown, kind, min, max }) {
   if (kind === "number") return `${asText(value)} (${asText(min)} to ${asText(max)})`;
@@ -54,7 +55,11 @@ function tableOf(options) {
   const rows = Object.entries(options).map(([name, row]) =>
     [`\`${name}\``, `\`${attributeOf(name)}\``, defaultOf(row), row.meaning].map(escaped),
   );
-  const lines = [["option", "attribute", "default", "meaning"], ["---", "---", "---", "---"], ...rows];
+  const lines = [
+    ["option", "attribute", "default", "meaning"],
+    ["---", "---", "---", "---"],
+    ...rows,
+  ];
   return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
 

@@ -30,7 +30,10 @@ export function labMissing() {
   if (process.platform !== "linux") return "namespaces need Linux";
   if (process.getuid() !== 0) return "namespaces need root";
   if (!existsSync("/dev/net/tun")) return "/dev/net/tun is missing";
-  for (const [program, option] of [["gcc", "--version"], ["ip", "-V"]]) {
+  for (const [program, option] of [
+    ["gcc", "--version"],
+    ["ip", "-V"],
+  ]) {
     try {
       execFileSync(program, [option], { stdio: "ignore" });
     } catch {
@@ -86,7 +89,13 @@ export class Lab {
     ip("netns", "add", ns);
     this.#namespaces.push(ns);
     // A late IPv6 address is a network change to Chromium, and aborts requests.
-    inside(ns, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1");
+    inside(
+      ns,
+      "sysctl",
+      "-qw",
+      "net.ipv6.conf.all.disable_ipv6=1",
+      "net.ipv6.conf.default.disable_ipv6=1",
+    );
     ip("-n", ns, "link", "set", "lo", "up");
   }
 
@@ -115,7 +124,9 @@ export class Lab {
   async browser(index) {
     const ns = this.#namespaces[index + 1];
     const wrapper = join(this.#folder, `${ns}.sh`);
-    writeFileSync(wrapper, `#!/bin/sh\nexec ip netns exec ${ns} ${ensureChrome()} "$@"\n`, { mode: 0o755 });
+    writeFileSync(wrapper, `#!/bin/sh\nexec ip netns exec ${ns} ${ensureChrome()} "$@"\n`, {
+      mode: 0o755,
+    });
     const userDataDir = join(this.#folder, `profile-${this.#profiles++}`);
     mkdirSync(userDataDir);
     const browser = await openBrowser({

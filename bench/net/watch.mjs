@@ -2,7 +2,7 @@
  * One showing: viewers watch the film in their homes while the origin counts. Returns what every player recorded and
  * what the origin sent; `measure` makes the figures of it.
  */
-import { openPage, sleep } from "../support/browser.mjs";
+import { sleep } from "../support/browser.mjs";
 import { BITRATE } from "../support/film.mjs";
 import { CpuMeter, median, sum } from "../support/report.mjs";
 import { HOME, Lab } from "./lab.mjs";
@@ -19,20 +19,29 @@ const JOIN_MS = 8_000;
  * @param originRate Bytes per second that the origin can send to all viewers; 0 is unlimited.
  * @param events `[atS, viewer, "leave" | "vanish" | "replace"]`, counted from the first viewer's start.
  */
-export async function watch({ viewers = 6, off = false, playS = 60, staggerS = 0, live = false, originRate = 0, home = HOME, events = [] }) {
+export async function watch({
+  viewers = 6,
+  off = false,
+  playS = 60,
+  staggerS = 0,
+  live = false,
+  originRate = 0,
+  home = HOME,
+  events = [],
+}) {
   const lab = await Lab.open(Array.from({ length: viewers }, () => home));
   try {
     const { site } = lab;
     const seats = [];
     const gone = [];
-    for (let i = 0; i < viewers; i++) seats.push(await sit(lab, i, off));
+    for (let i = 0; i < viewers; i++) seats.push(await sit(lab, i));
     await site.call("throttle", { rateBytesPerS: originRate });
     await site.call("reset");
     if (live) await site.call("startLive");
     const cpu = new CpuMeter();
     const startMs = Date.now();
-    const src = live ? LIVE : VOD;
-    const start = (seat) => seat.page.evaluate((url) => void window.start(url), src);
+    const url = site.page("/play", { src: live ? LIVE : VOD, ...(off && { off: "" }) });
+    const start = ({ page }) => page.goto(url);
     const starts = seats.map((seat, i) => ({ atS: i * staggerS, run: () => start(seat) }));
     const changes = events.map(([atS, viewer, kind]) => ({
       atS,
@@ -40,7 +49,7 @@ export async function watch({ viewers = 6, off = false, playS = 60, staggerS = 0
         gone.push(await leave(lab, seats[viewer], kind));
         seats[viewer] = undefined;
         if (kind !== "replace") return;
-        seats[viewer] = await sit(lab, viewer, off);
+        seats[viewer] = await sit(lab, viewer);
         await start(seats[viewer]);
       },
     }));
@@ -55,17 +64,24 @@ export async function watch({ viewers = 6, off = false, playS = 60, staggerS = 0
     const busy = cpu.busy;
     const counts = await site.call("counts");
     const stayed = await Promise.all(seats.filter(Boolean).map(recordOf));
-    return { off, viewers: stayed, gone, counts: counts.media, paths: counts.paths, traffic: lab.traffic, busy };
+    return {
+      off,
+      viewers: stayed,
+      gone,
+      counts: counts.media,
+      paths: counts.paths,
+      traffic: lab.traffic,
+      busy,
+    };
   } finally {
     await lab.close();
   }
 }
 
-/** A browser whose page is loaded but has not asked for media: browsers start slowly and not evenly. */
-async function sit(lab, index, off) {
+/** A browser that shows nothing yet: browsers start slowly and not evenly. */
+async function sit(lab, index) {
   const browser = await lab.browser(index);
-  const page = await openPage(browser, lab.site.page("/play", off ? { off: "" } : {}));
-  return { index, browser, page };
+  return { index, browser, page: await browser.newPage() };
 }
 
 async function leave(lab, seat, kind) {
@@ -85,7 +101,8 @@ async function recordOf({ index, page }) {
 export function measure({ viewers, gone, paths, counts, busy }) {
   const everybody = [...viewers, ...gone];
   const sizes = new Map();
-  for (const { segments } of everybody) for (const { name, bytes } of segments) sizes.set(name, Math.max(bytes, sizes.get(name) ?? 0));
+  for (const { segments } of everybody)
+    for (const { name, bytes } of segments) sizes.set(name, Math.max(bytes, sizes.get(name) ?? 0));
   const distinct = sum([...sizes.values()]);
   const stalls = everybody.flatMap((viewer) => viewer.stalls);
   const bySource = (source) => sum(everybody.map(({ stats }) => stats?.bytes[source] ?? 0));

@@ -43,7 +43,7 @@ export const timedFetch = (page, path, init) =>
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Runs something with a fresh resource and ends that in any case. */
-export async function using(resources, run) {
+export async function using(run) {
   const opened = [];
   const track = (resource) => {
     opened.push(resource);

@@ -6,7 +6,15 @@
  * that every player skips.
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -16,7 +24,13 @@ const CACHE = fileURLToPath(new URL("../../.cache/bench/", import.meta.url));
 export const SEGMENT_S = 4;
 export const BITRATE = 2_000_000;
 const REPEATS = 4;
-const SIZES = { small: [256, 64 * 1024], warm: [8, 128 * 1024], mid: [16, 2 * 2 ** 20], large: [16, 8 * 2 ** 20], huge: [4, 16 * 2 ** 20] };
+const SIZES = {
+  small: [256, 64 * 1024],
+  warm: [8, 128 * 1024],
+  mid: [16, 2 * 2 ** 20],
+  large: [16, 8 * 2 ** 20],
+  huge: [4, 16 * 2 ** 20],
+};
 
 /** @returns The folder that the sample origin serves. */
 export function ensureMedia() {
@@ -27,7 +41,8 @@ export function ensureMedia() {
   makeFilm(join(made, "film"));
   for (const [name, [count, bytes]] of Object.entries(SIZES)) {
     mkdirSync(join(made, name));
-    for (let i = 0; i < count; i++) writeFileSync(join(made, name, `${i}.bin`), noise(`${name} ${i}`, bytes));
+    for (let i = 0; i < count; i++)
+      writeFileSync(join(made, name, `${i}.bin`), noise(`${name} ${i}`, bytes));
   }
   rmSync(folder, { recursive: true, force: true });
   renameSync(made, folder);
@@ -44,9 +59,16 @@ function makeFilm(target) {
   const [, initName] = /#EXT-X-MAP:URI="([^"]+)"/.exec(playlist);
   const init = readFileSync(join(SOURCE, initName));
   writeFileSync(join(target, "init.mp4"), init);
-  const names = readdirSync(SOURCE).filter((name) => name.endsWith(".m4s")).sort();
+  const names = readdirSync(SOURCE)
+    .filter((name) => name.endsWith(".m4s"))
+    .sort();
   const timescales = timescalesOf(init);
-  const lines = ["#EXTM3U", "#EXT-X-VERSION:7", `#EXT-X-TARGETDURATION:${SEGMENT_S}`, "#EXT-X-MEDIA-SEQUENCE:0"];
+  const lines = [
+    "#EXTM3U",
+    "#EXT-X-VERSION:7",
+    `#EXT-X-TARGETDURATION:${SEGMENT_S}`,
+    "#EXT-X-MEDIA-SEQUENCE:0",
+  ];
   lines.push("#EXT-X-PLAYLIST-TYPE:VOD", '#EXT-X-MAP:URI="init.mp4"');
   for (let i = 0; i < names.length * REPEATS; i++) {
     const segment = readFileSync(join(SOURCE, names[i % names.length]));
@@ -90,7 +112,8 @@ function moveClock(segment, timescales, seconds) {
   const tracks = [...boxes(segment, "tfhd")].map((at) => segment.readUInt32BE(at + 12));
   for (const [index, at] of [...boxes(segment, "tfdt")].entries()) {
     const ticks = seconds * timescales.get(tracks[index]);
-    if (segment[at + 8] === 1) segment.writeBigUInt64BE(segment.readBigUInt64BE(at + 12) + BigInt(ticks), at + 12);
+    if (segment[at + 8] === 1)
+      segment.writeBigUInt64BE(segment.readBigUInt64BE(at + 12) + BigInt(ticks), at + 12);
     else segment.writeUInt32BE(segment.readUInt32BE(at + 12) + ticks, at + 12);
   }
 }

@@ -36,7 +36,9 @@ export function pageOf(pathname, parameters) {
   if (!body) return undefined;
   const data = { include: "/media/**", ...Object.fromEntries(parameters) };
   const attributes = Object.entries(data).map(([name, value]) => ` data-${name}="${value}"`);
-  const tag = parameters.has("off") ? "" : `<script src="/nearcast.js"${attributes.join("")}></script>`;
+  const tag = parameters.has("off")
+    ? ""
+    : `<script src="/nearcast.js"${attributes.join("")}></script>`;
   return `<!doctype html><meta charset="utf-8"><title>benchmark</title><link rel="icon" href="data:,">${body}${tag}`;
 }
 
@@ -44,12 +46,23 @@ export function pageOf(pathname, parameters) {
 function play() {
   const { video } = window;
   const now = () => Math.round(performance.now());
-  const record = { openedAt: performance.timeOrigin, startupMs: undefined, stalls: [], segments: [], requests: [], links: [], errors: [], latencies: [], samples: [] };
+  const record = {
+    openedAt: performance.timeOrigin,
+    startupMs: undefined,
+    stalls: [],
+    segments: [],
+    requests: [],
+    links: [],
+    errors: [],
+    latencies: [],
+    samples: [],
+  };
   window.record = record;
   const aheadS = () => {
     const { buffered, currentTime } = video;
     for (let i = 0; i < buffered.length; i++) {
-      if (buffered.start(i) <= currentTime + 0.3 && buffered.end(i) > currentTime) return buffered.end(i) - currentTime;
+      if (buffered.start(i) <= currentTime + 0.3 && buffered.end(i) > currentTime)
+        return buffered.end(i) - currentTime;
     }
     return 0;
   };
@@ -66,32 +79,55 @@ function play() {
   });
   const observe = (nearcast) => {
     record.readyMs = now();
-    nearcast.addEventListener("request", ({ detail }) => record.requests.push({ atMs: now(), ...detail }));
-    nearcast.addEventListener("link", ({ detail }) => record.links.push({ atMs: now(), ...detail }));
-    nearcast.addEventListener("error", ({ detail }) => record.errors.push({ atMs: now(), text: String(detail) }));
+    nearcast.addEventListener("request", ({ detail }) =>
+      record.requests.push({ atMs: now(), ...detail }),
+    );
+    nearcast.addEventListener("link", ({ detail }) =>
+      record.links.push({ atMs: now(), ...detail }),
+    );
+    nearcast.addEventListener("error", ({ detail }) =>
+      record.errors.push({ atMs: now(), text: String(detail) }),
+    );
   };
   const start = (src) => {
     const hls = new window.Hls({ enableWorker: false });
     window.hls = hls;
     hls.on("hlsFragLoaded", (_, { frag }) => {
       const { loading, total } = frag.stats;
-      record.segments.push({ name: frag.relurl, bytes: total, startMs: Math.round(loading.start), firstMs: Math.round(loading.first - loading.start), totalMs: Math.round(loading.end - loading.start), aheadS: aheadS() });
+      record.segments.push({
+        name: frag.relurl,
+        bytes: total,
+        startMs: Math.round(loading.start),
+        firstMs: Math.round(loading.first - loading.start),
+        totalMs: Math.round(loading.end - loading.start),
+        aheadS: aheadS(),
+      });
     });
-    hls.on("hlsError", (_, { details, fatal }) => record.errors.push({ atMs: now(), text: details, fatal }));
+    hls.on("hlsError", (_, { details, fatal }) =>
+      record.errors.push({ atMs: now(), text: details, fatal }),
+    );
     hls.on("hlsManifestParsed", () => video.play());
     hls.loadSource(src);
     hls.attachMedia(video);
     setInterval(() => {
       if (record.startupMs !== undefined && hls.latency > 0) record.latencies.push(hls.latency);
-      record.samples.push({ atMs: now(), positionS: video.currentTime, aheadS: aheadS(), links: window.nearcast?.stats().links, bytes: window.nearcast?.stats().bytes });
+      record.samples.push({
+        atMs: now(),
+        positionS: video.currentTime,
+        aheadS: aheadS(),
+        links: window.nearcast?.stats().links,
+        bytes: window.nearcast?.stats().bytes,
+      });
     }, 1_000);
   };
   /** The player waits for Nearcast, as the documentation tells a site to do. */
-  window.start = async (src) => {
-    if (!location.search.includes("off")) {
+  const main = async () => {
+    const parameters = new URLSearchParams(location.search);
+    if (!parameters.has("off")) {
       await window.ready;
       observe(window.nearcast);
     }
-    start(src);
+    start(parameters.get("src"));
   };
+  addEventListener("DOMContentLoaded", main);
 }

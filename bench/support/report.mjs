@@ -16,7 +16,9 @@ export function median(values) {
 export const sum = (values) => values.reduce((total, value) => total + value, 0);
 
 const shown = (value) =>
-  Number.isFinite(value) ? value.toLocaleString("en", { maximumSignificantDigits: 3, useGrouping: false }) : "-";
+  Number.isFinite(value)
+    ? value.toLocaleString("en", { maximumSignificantDigits: 3, useGrouping: false })
+    : "-";
 
 /**
  * One figure beside its twin.
@@ -47,7 +49,8 @@ export function printTable(figures) {
   ]);
   const table = [["", "Nearcast", "twin", "against it", "unit", "target"], ...rows];
   const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)));
-  for (const row of table) console.log(`  ${row.map((cell, i) => cell.padEnd(widths[i])).join("  ")}`.trimEnd());
+  for (const row of table)
+    console.log(`  ${row.map((cell, i) => cell.padEnd(widths[i])).join("  ")}`.trimEnd());
 }
 
 /** @returns Where the result was written. */
@@ -56,14 +59,18 @@ export function writeResult(name, result) {
   const time = new Date().toISOString().replace(/[:.]/g, "-");
   const file = fileURLToPath(new URL(`${name}-${time}.json`, RESULTS));
   const machine = { cores: cpus().length, load: loadavg(), node: process.version };
-  writeFileSync(file, JSON.stringify({ name, time, build: buildId(), machine, ...result }, null, 1));
+  writeFileSync(
+    file,
+    JSON.stringify({ name, time, build: buildId(), machine, ...result }, null, 1),
+  );
   return file;
 }
 
 /** Which build was measured: both scripts of a viewer, by hash. */
 function buildId() {
   const hash = createHash("sha256");
-  for (const name of ["nearcast.js", "nearcast-sw.js"]) hash.update(readFileSync(new URL(`../../dist/${name}`, import.meta.url)));
+  for (const name of ["nearcast.js", "nearcast-sw.js"])
+    hash.update(readFileSync(new URL(`../../dist/${name}`, import.meta.url)));
   return hash.digest("hex").slice(0, 12);
 }
 

@@ -45,7 +45,11 @@ export class SiteProcess {
 
   /** The address of a page. */
   page(path, options = {}) {
-    const parameters = new URLSearchParams({ server: this.url.replace(/^http/, "ws"), lan: "true", ...options });
+    const parameters = new URLSearchParams({
+      server: this.url.replace(/^http/, "ws"),
+      lan: "true",
+      ...options,
+    });
     return `${this.url}${path}?${parameters}`;
   }
 

@@ -46,7 +46,6 @@ async function startSite({ host, name, port, root, keyFile }) {
   const server = await startServer({
     ...{ host, port, keyFile, root, sites: [url], origins: [`${url}/media/`] },
     onRequest: handle,
-    log: (line) => console.error(line),
   });
   return {
     url,

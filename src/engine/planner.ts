@@ -87,16 +87,16 @@ export class Planner {
   readonly #claims = new Claims();
   readonly #origin = new OriginSource();
   readonly #random: () => number;
-  readonly #hopeful: (assetId: string) => boolean;
+  readonly #hopeful: () => boolean;
   #lastAskId = 0;
   /** This viewer's own id, for elections; empty before the server issued one. */
   selfId = "";
 
   /**
-   * @param hopeful Whether new links or holders for the asset are on their way.
+   * @param hopeful Whether new links or holders are on their way.
    * @param random Uniform in [0, 1).
    */
-  constructor(options: { random: () => number; hopeful: (assetId: string) => boolean }) {
+  constructor(options: { random: () => number; hopeful: () => boolean }) {
     this.#random = options.random;
     this.#hopeful = options.hopeful;
   }
@@ -391,7 +391,7 @@ export class Planner {
   /** Rule 2: pieces that no linked peer holds, or that the holders failed to bring. */
   #fetchOrphans(request: RequestState, orphans: readonly number[], nowMs: number): Command[] {
     if (orphans.length === 0) return [];
-    if (nowMs < request.patientUntilMs && this.#hopeful(request.assetId)) return [];
+    if (nowMs < request.patientUntilMs && this.#hopeful()) return [];
     if (request.originFailures >= ORIGIN_FAILURES_MAX) {
       return [{ type: "fail", requestId: request.id }];
     }

@@ -28,9 +28,9 @@ export interface SessionOptions {
   readonly playback: () => PlaybackState | undefined;
   /** Attestation (or refusal) of a window, from the index; resolves when it is known either way. */
   readonly attest: (url: string, window: number) => Promise<void>;
-  readonly hopeful: (assetId: string) => boolean;
+  /** Whether links or answers are on their way that may change who holds what. */
+  readonly hopeful: () => boolean;
   readonly run: (commands: readonly Command[]) => void;
-  readonly onEnd: (session: DeliverySession) => void;
   readonly onError: (error: unknown) => void;
   readonly signal: AbortSignal;
 }
@@ -149,7 +149,7 @@ export class DeliverySession {
     // Nobody has it yet. With time to spare the neighbourhood elects who fetches what; without, the
     // origin's own stream is the fastest, and neighbours learn from it.
     const patientMs = this.#patientUntil() - this.#options.now();
-    return patientMs > 0 && (hopeful(asset.assetId) || planner.linked);
+    return patientMs > 0 && (hopeful() || planner.linked);
   }
 
   /** Asks for the attestation of the windows that are still missing; bodies above 4 MiB have several. */
@@ -217,7 +217,7 @@ export class DeliverySession {
   }
 
   #passThrough(observe: boolean): void {
-    const joining = observe && this.#options.hopeful(this.#asset?.assetId ?? "");
+    const joining = observe && this.#options.hopeful();
     const openMaxBytes = joining ? OPEN_RANGE_JOINING_MAX_BYTES : OPEN_RANGE_MAX_BYTES;
     this.#post({ type: "origin", observe, openMaxBytes });
     if (!observe) this.#close();
@@ -352,6 +352,5 @@ export class DeliverySession {
     this.#lifetime.abort();
     this.#options.port.close();
     this.#options.run(this.#options.planner.close(this.id));
-    this.#options.onEnd(this);
   }
 }

@@ -3,15 +3,19 @@
  * planner, and carries events between them. It joins on the first accelerated request, never at page load.
  * @module
  */
-import { PieceSet } from "../core/piece-set.js";
 import type { PlaybackState } from "../engine/deadline.js";
-import { type Command, Planner } from "../engine/planner.js";
-import { bytesOfPiece, groupOf, windowCountOf, windowOf } from "../protocol/asset.js";
-import type { HeldWindows, IceServer, JoinedMessage } from "../protocol/signal-messages.js";
-import { verifyPiece } from "../protocol/verify.js";
+import { Planner } from "../engine/planner.js";
+import { groupOf, windowCountOf, windowOf } from "../protocol/asset.js";
+import type {
+  HeldWindows,
+  IceServer,
+  JoinedMessage,
+  RemoteConfig,
+} from "../protocol/signal-messages.js";
 import type { Want } from "../protocol/worker-messages.js";
 import { PieceStore } from "../store/piece-store.js";
 import { DeliverySession } from "./delivery-session.js";
+import { Exchange } from "./exchange.js";
 import { HaveGossip } from "./have-gossip.js";
 import { IndexClient } from "./index-client.js";
 import { Neighbours } from "./neighbours.js";
@@ -43,7 +47,8 @@ export interface HostHandlers {
   playbackOf(clientId: string): PlaybackState | undefined;
   onLink(link: PeerLink, state: "open" | "closed"): void;
   onGroups(groups: readonly string[]): void;
-  onEnabled(enabled: boolean): void;
+  /** The operator's wishes, with every answer to a join. */
+  onRemoteConfig(config: RemoteConfig): void;
   onError(error: unknown): void;
 }
 
@@ -58,7 +63,8 @@ export interface HostOptions {
   readonly signal: AbortSignal;
 }
 
-const TICK_MS = 50;
+/** A join that takes longer is not waited for. */
+const CONNECTING_MS = 3_000;
 /** How often a viewer with too few links asks for more. */
 const REFRESH_MS = 10_000;
 
@@ -72,14 +78,15 @@ export class MeshHost {
   readonly #neighbours: Neighbours;
   readonly #uploader: Uploader;
   readonly #gossip: HaveGossip;
-  readonly #sessions = new Map<number, DeliverySession>();
+  readonly #exchange: Exchange;
   readonly #loaded: Promise<void>;
   #signaling: Signaling | undefined;
   #index: IndexClient | undefined;
   #joined = false;
   #enabled = true;
   #lastSession = 0;
-  #ticker: ReturnType<typeof setInterval> | undefined;
+  /** When the socket was last asked for or lost. */
+  #connectingSinceMs = 0;
   #sources = { cache: 0, mesh: 0, origin: 0 };
   #told = { cache: 0, mesh: 0, origin: 0, uploaded: 0, rejected: 0 };
 
@@ -101,8 +108,7 @@ export class MeshHost {
         onGone: (assetId) => this.#piecesGone(assetId),
       },
     });
-    this.#planner = new Planner({ random, hopeful: (assetId) => this.#hopeful(assetId) });
-    this.#neighbours = this.#makeNeighbours();
+    this.#planner = new Planner({ random, hopeful: () => this.#hopeful() });
     this.#gossip = new HaveGossip({
       library: this.#library,
       trust: this.#trust,
@@ -121,6 +127,27 @@ export class MeshHost {
         this.counts.uploaded += bytes;
       },
     });
+    this.#exchange = new Exchange({
+      planner: this.#planner,
+      trust: this.#trust,
+      library: this.#library,
+      gossip: this.#gossip,
+      uploader: this.#uploader,
+      now,
+      onLink: handlers.onLink,
+      onRejected: (peerId, bytes) => {
+        this.counts.rejected += bytes;
+        this.#index?.report(peerId, "corrupt");
+      },
+      onError: handlers.onError,
+    });
+    this.#neighbours = new Neighbours({
+      dial: (peerId) => this.#signaling?.dial(peerId),
+      now,
+      linksMax: config.linksMax,
+      handlers: this.#exchange.linkHandlers(),
+    });
+    this.#exchange.neighbours = this.#neighbours;
     this.#loaded = this.#library.load().catch(handlers.onError);
     options.signal.addEventListener("abort", () => this.#stop(), { once: true });
   }
@@ -161,14 +188,12 @@ export class MeshHost {
       now: this.#options.now,
       playback: () => this.#options.handlers.playbackOf(want.clientId),
       attest: (url, window) => this.#attest(url, window),
-      hopeful: (assetId) => this.#hopeful(assetId),
-      run: (commands) => this.#run(commands),
-      onEnd: (ended) => this.#sessions.delete(ended.id),
+      hopeful: () => this.#hopeful(),
+      run: (commands) => this.#exchange.run(commands),
       onError: this.#options.handlers.onError,
       signal: this.#options.signal,
     });
-    this.#sessions.set(session.id, session);
-    this.#ticker ??= setInterval(() => this.#tick(), TICK_MS);
+    this.#exchange.add(session);
     if (!this.#enabled) return session.fail();
     this.#enter(groupOf(want.url));
     await this.#loaded;
@@ -197,7 +222,8 @@ export class MeshHost {
   /** The socket is opened by the first accelerated request (rule R52). */
   #connect(): void {
     if (this.#signaling || this.#options.signal.aborted) return;
-    const { config, handlers, signal, random } = this.#options;
+    const { config, handlers, signal, random, now } = this.#options;
+    this.#connectingSinceMs = now();
     const index = new IndexClient({
       send: (message) => this.#signaling?.send(message) ?? false,
       isOpen: () => this.#signaling?.open ?? false,
@@ -226,6 +252,7 @@ export class MeshHost {
           index.opened();
         },
         onClosed: () => {
+          if (this.#joined) this.#connectingSinceMs = this.#options.now();
           this.#joined = false;
           index.closed();
         },
@@ -246,8 +273,7 @@ export class MeshHost {
     if (message.iceServers.length > 0 && this.#options.config.iceServers.length === 0) {
       if (this.#signaling) this.#signaling.iceServers = message.iceServers;
     }
-    if (message.config.enabled !== this.#enabled)
-      this.#options.handlers.onEnabled(message.config.enabled);
+    this.#options.handlers.onRemoteConfig(message.config);
     this.#neighbours.dialAll(message.peers);
     await this.#trust.meetServer(message.nowMs, message.keys);
     this.#joined = true;
@@ -255,7 +281,7 @@ export class MeshHost {
 
   /** Attestation or refusal of one window; a silent index counts as neither. */
   async #attest(url: string, window: number): Promise<void> {
-    if (!this.#index || this.#trust.refused(url)) return;
+    if (!this.#index || !this.#reachable || this.#trust.refused(url)) return;
     try {
       const { attestation, refused, holders } = await this.#index.want(url, window);
       if (refused) this.#trust.refuse(url, refused);
@@ -267,122 +293,20 @@ export class MeshHost {
     }
   }
 
-  /** Links or answers are on their way that may change who holds the asset. */
-  #hopeful(_assetId: string): boolean {
-    if (!this.#signaling) return false;
+  /** Whether the index answers, or may in a moment: nobody waits for a server that is down. */
+  get #reachable(): boolean {
+    return this.#joined || this.#options.now() - this.#connectingSinceMs < CONNECTING_MS;
+  }
+
+  /** Links or answers are on their way that may change who holds what. */
+  #hopeful(): boolean {
+    if (!this.#signaling || !this.#reachable) return false;
     return (
       !this.#joined ||
       this.#neighbours.pending ||
       (this.#index?.asking ?? false) ||
       this.#gossip.fresh(this.#options.now())
     );
-  }
-
-  #makeNeighbours(): Neighbours {
-    const { now, config, handlers } = this.#options;
-    return new Neighbours({
-      dial: (peerId) => this.#signaling?.dial(peerId),
-      now,
-      linksMax: config.linksMax,
-      handlers: {
-        onOpen: (link) => {
-          this.#planner.addPeer(link.peerId, link.rttMs ?? 50);
-          this.#gossip.greet(link, now());
-          handlers.onLink(link, "open");
-        },
-        onClosed: (link) => {
-          this.#run(this.#planner.removePeer(link.peerId, now()));
-          if (link.everOpen) handlers.onLink(link, "closed");
-        },
-        onRtt: (link, rttMs) => this.#planner.setRtt(link.peerId, rttMs),
-        onHave: (link, { assetId, pieceCount, from, bits }) => {
-          const known = this.#planner.holdingsOf(link.peerId, assetId);
-          const pieces = known?.pieceCount === pieceCount ? known : new PieceSet(pieceCount);
-          pieces.addBits(bits, from);
-          this.#run(this.#planner.setHoldings(link.peerId, assetId, pieces, now()));
-        },
-        onDrop: (link, assetId) =>
-          this.#run(this.#planner.setHoldings(link.peerId, assetId, undefined, now())),
-        onClaim: (link, { assetId, from, to }) =>
-          this.#planner.claimed(link.peerId, assetId, { from, to }, now()),
-        onRequest: (link, { id, assetId, piece }) =>
-          this.#uploader.accept(link, id, assetId, piece),
-        onCancel: (link, id) => this.#uploader.cancel(link, id),
-        onPiece: (link, askId, bytes) =>
-          void this.#pieceReceived(link, askId, bytes).catch(handlers.onError),
-        onReject: (link, askId, reason, retryMs) =>
-          this.#run(
-            this.#planner.pieceRefused(link.peerId, askId, {
-              busyMs: reason === "absent" ? undefined : retryMs,
-              nowMs: now(),
-            }),
-          ),
-      },
-    });
-  }
-
-  /** A peer's bytes: verified here, before anybody else sees them (rule R1). */
-  async #pieceReceived(
-    link: PeerLink,
-    askId: number,
-    bytes: Uint8Array<ArrayBuffer>,
-  ): Promise<void> {
-    const asked = this.#planner.askOf(link.peerId, askId);
-    const asset = asked && this.#trust.byId(asked.assetId);
-    const window = asked && asset?.windows.get(windowOf(asked.piece));
-    if (!asked || !asset || !window) return; // taken back, or its attestation expired meanwhile
-    const verified = await verifyPiece(window, asked.piece, bytes);
-    const { now } = this.#options;
-    if (!verified) {
-      this.counts.rejected += bytes.byteLength;
-      this.#index?.report(link.peerId, "corrupt");
-      return this.#run(this.#planner.pieceCorrupt(link.peerId, now()));
-    }
-    this.#library.add(asset, verified);
-    for (const session of this.#sessions.values()) {
-      if (session.assetId === asset.assetId) session.deliver(verified, "mesh");
-    }
-    this.#run(this.#planner.pieceArrived(link.peerId, askId, bytes.byteLength, now()));
-  }
-
-  #run(commands: readonly Command[]): void {
-    for (const command of commands) this.#execute(command);
-  }
-
-  #execute(command: Command): void {
-    switch (command.type) {
-      case "ask": {
-        const { peerId, askId, assetId, piece } = command;
-        const asset = this.#trust.byId(assetId);
-        const { start, end } = bytesOfPiece(piece, asset?.length ?? 0);
-        return this.#neighbours.get(peerId)?.request(askId, { assetId, piece }, end - start);
-      }
-      case "cancel":
-        return this.#neighbours.get(command.peerId)?.cancel(command.askId);
-      case "fetch":
-        return this.#sessions.get(command.requestId)?.fetch(command);
-      case "claim": {
-        const { assetId, from, to } = command;
-        for (const link of this.#neighbours.open) link.send({ type: "claim", assetId, from, to });
-        return;
-      }
-      case "fail":
-        return this.#sessions.get(command.requestId)?.fail();
-      case "drop":
-        return this.#neighbours.drop(command.peerId, command.reason);
-    }
-  }
-
-  #tick(): void {
-    if (this.#sessions.size === 0) {
-      clearInterval(this.#ticker);
-      this.#ticker = undefined;
-      return;
-    }
-    for (const session of this.#sessions.values()) {
-      this.#planner.setDeadline(session.id, session.deadlineMs);
-    }
-    this.#run(this.#planner.tick(this.#options.now()));
   }
 
   #pieceAdded(asset: TrustedAsset, piece: number): void {
@@ -419,7 +343,7 @@ export class MeshHost {
   }
 
   #stop(): void {
-    clearInterval(this.#ticker);
+    this.#exchange.stop();
     this.#neighbours.close();
     this.#library.flush();
   }

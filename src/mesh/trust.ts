@@ -43,6 +43,8 @@ export class Trust {
   readonly #nowMs: () => number;
   #clockSkewMs = 0;
   #verifies: boolean | undefined;
+  /** Attestations that arrive right behind the keys wait until those are imported. */
+  #meeting: Promise<void> = Promise.resolve();
 
   /**
    * @param pinnedKey The only key to accept (base64url, raw Ed25519), if the site named one.
@@ -64,7 +66,15 @@ export class Trust {
   }
 
   /** Takes the server's clock and keys from its answer to a join. */
-  async meetServer(
+  meetServer(
+    serverNowMs: number,
+    keys: readonly (readonly [keyId: string, publicKey: string])[],
+  ): Promise<void> {
+    this.#meeting = this.#meet(serverNowMs, keys);
+    return this.#meeting;
+  }
+
+  async #meet(
     serverNowMs: number,
     keys: readonly (readonly [keyId: string, publicKey: string])[],
   ): Promise<void> {
@@ -85,6 +95,7 @@ export class Trust {
    * `protocol/malformed` if its fields disagree.
    */
   async accept(attestation: Attestation): Promise<TrustedAsset> {
+    await this.#meeting;
     if (attestation.expiresMs <= this.serverNowMs) {
       throw new NearcastError("integrity/signature", "Cannot use attestation: it has expired");
     }

@@ -101,8 +101,9 @@ export async function fakePair(): Promise<ConnectionPair> {
     a: a.connection,
     b: b.connection,
     async open() {
-      for (const channel of channels) channel.readyState = "open";
-      for (const channel of channels) channel.dispatchEvent(new Event("open"));
+      // As the standard has it: state and event of one channel in one task. What the other end sends
+      // before this end is open must not be lost, so all microtasks of a step come after the last one.
+      for (const channel of channels) channel.open();
     },
     close() {
       a.connection.close();

@@ -78,12 +78,34 @@ describe("planner", () => {
   it("Planner orders what nobody holds from the origin, in runs (rule 2)", () => {
     const { link, open } = setUp();
     link("a", [2, 3]);
-    const commands = open({ pieces: { from: 0, to: 6 } });
+    const commands = open({ pieces: { from: 0, to: 6 }, deadlineMs: 340 });
     expect(fetchesOf(commands)).to.deep.equal([
       { type: "fetch", requestId: 1, from: 0, to: 2 },
       { type: "fetch", requestId: 1, from: 4, to: 6 },
     ]);
     expect(asksOf(commands).map(({ piece }) => piece)).to.deep.equal([2, 3]);
+  });
+
+  it("Planner says what it fetches, and leaves to a neighbour what that one fetches (rule 2)", () => {
+    const { planner, link, open } = setUp();
+    link("b", []);
+    planner.claimed("b", "asset", { from: 0, to: 4 }, 0);
+    planner.claimed("nobody", "asset", { from: 4, to: 8 }, 0);
+    const commands = [open({ pieces: { from: 0, to: 8 } }), planner.tick(1_999)].flat();
+    expect(fetchesOf(commands)).to.deep.equal([{ type: "fetch", requestId: 1, from: 4, to: 8 }]);
+    const claims = commands.filter(({ type }) => type === "claim");
+    expect(claims).to.deep.equal([{ type: "claim", assetId: "asset", from: 4, to: 8 }]);
+    // The lease ends, and with it the wait; one more step if the other ranks first.
+    expect(fetchesOf(planner.tick(2_300))).to.deep.equal([
+      { type: "fetch", requestId: 1, from: 0, to: 4 },
+    ]);
+  });
+
+  it("Planner waits for no neighbour when time is short (rule 2)", () => {
+    const { planner, link, open } = setUp();
+    link("b", []);
+    planner.claimed("b", "asset", { from: 0, to: 8 }, 0);
+    expect(fetchesOf(open({ pieces: { from: 0, to: 8 }, deadlineMs: 400 }))).to.have.length(1);
   });
 
   it("Planner waits for links on their way, no longer than its patience (rule 2)", () => {
@@ -161,7 +183,7 @@ describe("planner", () => {
   it("Planner forgets a piece that a peer turns out not to hold", () => {
     const { planner, link, open } = setUp();
     link("a");
-    const [ask] = asksOf(open({ pieces: { from: 0, to: 1 } }));
+    const [ask] = asksOf(open({ pieces: { from: 0, to: 1 }, deadlineMs: 200 }));
     const commands = planner.pieceRefused("a", ask?.askId ?? 0, { busyMs: undefined, nowMs: 20 });
     expect(fetchesOf(commands)).to.deep.equal([{ type: "fetch", requestId: 1, from: 0, to: 1 }]);
     expect(planner.holdingsOf("a", "asset")?.has(0)).to.equal(false);
@@ -231,7 +253,7 @@ describe("planner", () => {
   it("Planner asks again for what the origin left open, and fails after two failures", () => {
     const { planner, open } = setUp();
     open({ pieces: { from: 0, to: 2 } });
-    expect(planner.originEnded(1, false, 100)).to.deep.equal([
+    expect(fetchesOf(planner.originEnded(1, false, 100))).to.deep.equal([
       { type: "fetch", requestId: 1, from: 0, to: 2 },
     ]);
     expect(planner.originEnded(1, false, 200)).to.deep.equal([{ type: "fail", requestId: 1 }]);

@@ -36,6 +36,7 @@ function listen(connection: Connection, now: () => number = () => performance.no
     onOpen: note("open"),
     onHave: note("have"),
     onDrop: note("drop"),
+    onClaim: note("claim"),
     onRequest: note("request"),
     onCancel: note("cancel"),
     onReject: note("reject"),
@@ -146,18 +147,20 @@ function peerLinkContract(name: string, make: () => Promise<ConnectionPair>): vo
     pair.close();
   });
 
-  it2("carries rejects, holdings and drops", async () => {
+  it2("carries rejects, holdings, claims and drops", async () => {
     const { pair, a, b } = await setUpLinks(make);
     const bits = Uint8Array.of(0b1000_0001, 0b1000_0000);
     a.link.request(1, { assetId: ASSET, piece: 0 }, 10);
     b.link.send({ type: "reject", id: 1, reason: "busy", retryMs: 150 });
     b.link.send({ type: "have", assetId: ASSET, pieceCount: 9, from: 0, bits });
+    b.link.send({ type: "claim", assetId: ASSET, from: 4, to: 8 });
     b.link.send({ type: "drop", assetId: ASSET });
     await until("the drop is there", () => a.has("drop"));
-    const heard = a.heard.filter(([what]) => ["reject", "have", "drop"].includes(what));
+    const heard = a.heard.filter(([what]) => ["reject", "have", "claim", "drop"].includes(what));
     expect(heard).to.deep.equal([
       ["reject", 1, "busy", 150],
       ["have", { type: "have", assetId: ASSET, pieceCount: 9, from: 0, bits }],
+      ["claim", { type: "claim", assetId: ASSET, from: 4, to: 8 }],
       ["drop", ASSET],
     ]);
     pair.close();

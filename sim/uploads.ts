@@ -1,0 +1,282 @@
+/**
+ * Pieces between viewers: an ask travels to the holder, waits in its uplink, a first-in first-out of
+ * pieces, is held back by the link's loss, and shares the receiver's downlink. Admission is the engine's
+ * UploadPolicy, counted as src/mesh/uploader.ts counts.
+ * @module
+ */
+import { PieceSet } from "../src/core/piece-set.js";
+import type { Command } from "../src/engine/planner.js";
+import { BULK_BUFFERED_MAX_BYTES } from "../src/protocol/limits.js";
+import type { Link, Viewer } from "./viewer.js";
+import { KIND, type World } from "./world.js";
+
+type AskCommand = Extract<Command, { type: "ask" }>;
+
+interface Job {
+  generation: number;
+  from: number;
+  to: number;
+  askId: number;
+  asset: number;
+  piece: number;
+  bytes: number;
+  /** The link at the holder's end, once the request is accepted. */
+  link: Link | undefined;
+  /** Where the piece ends in the link's queue. */
+  endBytes: number;
+  /** The receiver does not wait for it any more. */
+  cancelled: boolean;
+  genuine: boolean;
+}
+
+const DISABLED_RETRY_MS = 60_000;
+const REFUSER_RETRY_MS = 200;
+
+export class Uploads {
+  readonly #world: World;
+  readonly #jobs: Job[] = [];
+  readonly #free: number[] = [];
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  ask(viewer: Viewer, { peerId, askId, assetId, piece }: AskCommand): void {
+    const { guard, catalogue, stats, config } = this.#world;
+    const to = Number(peerId);
+    const link = viewer.links.get(to);
+    guard.asked(viewer, peerId, link?.open === true && config.plant !== "ask-closed");
+    if (!link) return;
+    const asset = catalogue.at(Number(assetId));
+    const index = this.#free.pop() ?? this.#jobs.length;
+    const job: Job = {
+      ...{ generation: (this.#jobs[index]?.generation ?? 0) + 1, from: to, to: viewer.index },
+      ...{ askId, asset: asset.index, piece, bytes: catalogue.bytesOf(asset, piece) },
+      ...{ link: undefined, endBytes: 0, cancelled: false, genuine: true },
+    };
+    this.#jobs[index] = job;
+    viewer.asks.set(askId, index);
+    stats.asks++;
+    this.#world.trace(viewer, `asks ${to} for ${assetId}/${piece}`);
+    this.#world.after(this.#world.controlMs(viewer, link), KIND.request, index, job.generation);
+  }
+
+  /** The receiver takes an ask back. */
+  cancel(viewer: Viewer, askId: number): void {
+    const index = viewer.asks.get(askId);
+    if (index === undefined) return;
+    viewer.asks.delete(askId);
+    const job = this.#jobs[index] as Job;
+    job.cancelled = true;
+    this.#world.stats.cancels++;
+    const link = viewer.links.get(job.from);
+    const delayMs = link ? this.#world.controlMs(viewer, link) : 0;
+    this.#world.after(delayMs, KIND.cancel, index, job.generation);
+  }
+
+  /** A link is gone: its asks are forgotten; the planner hears of it elsewhere. */
+  linkClosed(viewer: Viewer, link: Link): void {
+    for (const [askId, index] of viewer.asks) {
+      const job = this.#jobs[index] as Job;
+      if (job.from !== link.peer) continue;
+      viewer.asks.delete(askId);
+      job.cancelled = true;
+    }
+    this.#account(viewer, link, -link.outBytes);
+  }
+
+  /** A request reached the holder. */
+  requested(index: number, generation: number): void {
+    const job = this.#job(index, generation);
+    if (!job) return;
+    const holder = this.#world.alive(job.from);
+    const link = holder?.links.get(job.to);
+    if (!holder || !link || job.cancelled) {
+      if (job.cancelled || !holder) this.#release(index);
+      return;
+    }
+    const { manner, uploads } = holder.traits;
+    if (manner === "stall") return; // it never answers
+    if (manner === "refuse") return this.#reject(index, holder, link, REFUSER_RETRY_MS);
+    const busyMs = uploads
+      ? holder.policy.busyMs({
+          queuedBytes: holder.queuedBytes,
+          peers: this.#busyPeers(holder),
+          known: this.#queued(link) > 0,
+        })
+      : DISABLED_RETRY_MS;
+    if (busyMs > 0) return this.#reject(index, holder, link, busyMs);
+    if (!holder.have.get(job.asset)?.has(job.piece)) return this.#reject(index, holder, link, -1);
+    this.#accept(index, job, holder, link);
+  }
+
+  #accept(index: number, job: Job, holder: Viewer, link: Link): void {
+    link.acceptedBytes += job.bytes;
+    link.jobs++;
+    this.#account(holder, link, job.bytes);
+    job.link = link;
+    job.endBytes = link.acceptedBytes;
+    job.genuine = holder.genuine && !holder.wrong.has(`${job.asset} ${job.piece}`);
+    this.#world.guard.uploadQueue(holder, link.jobs);
+    holder.uploadQueue.jobs.push(index);
+    if (holder.uploadQueue.serving < 0) this.#serve(holder);
+  }
+
+  /** Sends the next piece of the uplink's queue. */
+  #serve(holder: Viewer): void {
+    const queue = holder.uploadQueue;
+    queue.serving = -1;
+    while (queue.head < queue.jobs.length) {
+      const index = queue.jobs[queue.head++] as number;
+      const job = this.#jobs[index] as Job;
+      const link = job.link as Link;
+      const taken = job.cancelled && !this.#buffered(job, link);
+      if (link.open && !taken) {
+        queue.serving = index;
+        const waitMs = holder.policy.spend(job.bytes, this.#world.nowMs);
+        const sendMs = job.bytes / holder.traits.uplink;
+        this.#world.after(waitMs + sendMs, KIND.uplinkFree, holder.index);
+        break;
+      }
+      this.#left(holder, job, link);
+      this.#release(index);
+    }
+    if (queue.head > 64 && 2 * queue.head > queue.jobs.length) {
+      queue.jobs.splice(0, queue.head);
+      queue.head = 0;
+    }
+  }
+
+  /** The uplink has sent a piece; loss may let it crawl on the link for longer. */
+  uplinkFree(holder: Viewer): void {
+    const { nowMs, queue, config } = this.#world;
+    const index = holder.uploadQueue.serving;
+    const job = this.#jobs[index] as Job;
+    const link = job.link as Link;
+    const sendMs = job.bytes / holder.traits.uplink;
+    const onLinkMs = job.bytes / link.capBytesPerMs;
+    link.freeMs = Math.max(nowMs, Math.max(link.freeMs, nowMs - sendMs) + onLinkMs);
+    if (config.queuedUntilSent === 1) holder.policy.sample(job.bytes, sendMs);
+    queue.push(link.freeMs, KIND.pieceOut, index, job.generation);
+    this.#serve(holder);
+  }
+
+  /** A piece has left the holder: it is on its way to the receiver's downlink. */
+  pieceOut(index: number, generation: number): void {
+    const job = this.#job(index, generation);
+    if (!job) return;
+    const { nowMs, queue, stats, config } = this.#world;
+    const link = job.link as Link;
+    const holder = this.#world.alive(job.from);
+    if (holder && link.open) {
+      if (config.queuedUntilSent === 0 && link.outBytes > BULK_BUFFERED_MAX_BYTES) {
+        holder.policy.sample(job.bytes, nowMs - link.lastSentMs);
+      }
+      link.lastSentMs = nowMs;
+      holder.uploadedBytes += job.bytes;
+      this.#left(holder, job, link);
+    }
+    const receiver = this.#world.alive(job.to);
+    if (!receiver) return this.#release(index);
+    stats.sentBytes += job.bytes;
+    const receiveMs = job.bytes / receiver.traits.downlink;
+    const lastBitMs = nowMs + link.rttMs / 2;
+    receiver.downlinkFreeMs = Math.max(
+      lastBitMs,
+      Math.max(receiver.downlinkFreeMs, lastBitMs - receiveMs) + receiveMs,
+    );
+    queue.push(receiver.downlinkFreeMs, KIND.pieceIn, index, generation);
+  }
+
+  pieceIn(index: number, generation: number): void {
+    const job = this.#job(index, generation);
+    if (!job) return;
+    this.#release(index);
+    const { stats, deliveries } = this.#world;
+    const receiver = this.#world.alive(job.to);
+    if (!receiver || job.cancelled || !receiver.links.has(job.from)) {
+      stats.duplicateBytes += job.bytes;
+      return;
+    }
+    receiver.asks.delete(job.askId);
+    deliveries.peerPiece(receiver, job);
+  }
+
+  cancelled(index: number, generation: number): void {
+    const job = this.#job(index, generation);
+    if (!job || job.link) return; // the queue drops it when its turn comes
+    this.#release(index);
+  }
+
+  rejected(index: number, generation: number, retryMs: number): void {
+    const job = this.#job(index, generation);
+    if (!job) return;
+    this.#release(index);
+    const viewer = this.#world.alive(job.to);
+    if (!viewer || job.cancelled || !viewer.links.has(job.from)) return;
+    viewer.asks.delete(job.askId);
+    const { nowMs, stats, catalogue, shell } = this.#world;
+    if (retryMs < 0) stats.absent++;
+    else stats.busy++;
+    const asset = catalogue.at(job.asset);
+    const peerId = String(job.from);
+    if (retryMs < 0 && viewer.planner.holdingsOf(peerId, asset.id) === asset.all) {
+      // The planner strikes the piece off its own copy.
+      const copy = new PieceSet(asset.pieceCount);
+      copy.addRange(0, asset.pieceCount);
+      shell.run(viewer, viewer.planner.setHoldings(peerId, asset.id, copy, nowMs));
+    }
+    const busyMs = retryMs < 0 ? undefined : retryMs;
+    shell.run(viewer, viewer.planner.pieceRefused(peerId, job.askId, { busyMs, nowMs }));
+  }
+
+  #reject(index: number, holder: Viewer, link: Link, retryMs: number): void {
+    const job = this.#jobs[index] as Job;
+    const delayMs = this.#world.controlMs(holder, link);
+    this.#world.after(delayMs, KIND.reject, index, job.generation, Math.round(retryMs));
+  }
+
+  #left(holder: Viewer, job: Job, link: Link): void {
+    link.sentBytes += job.bytes;
+    link.jobs--;
+    if (link.open) this.#account(holder, link, -job.bytes);
+  }
+
+  /** Bytes of a link that the admission counts. */
+  #queued(link: Link): number {
+    if (this.#world.config.queuedUntilSent === 1) return link.outBytes;
+    return Math.max(0, link.outBytes - BULK_BUFFERED_MAX_BYTES);
+  }
+
+  /** Whether the channel has the piece, so that it cannot be taken back. */
+  #buffered(job: Job, link: Link): boolean {
+    if (this.#world.config.queuedUntilSent === 1) return false;
+    return job.endBytes - link.sentBytes <= BULK_BUFFERED_MAX_BYTES;
+  }
+
+  #account(holder: Viewer, link: Link, bytes: number): void {
+    const before = this.#queued(link);
+    link.outBytes += bytes;
+    holder.queuedBytes += this.#queued(link) - before;
+  }
+
+  #busyPeers(holder: Viewer): number {
+    if (holder.queuedBytes === 0) return 0;
+    let peers = 0;
+    for (const link of holder.links.values()) if (this.#queued(link) > 0) peers++;
+    return peers;
+  }
+
+  #job(index: number, generation: number): Job | undefined {
+    const job = this.#jobs[index];
+    return job?.generation === generation ? job : undefined;
+  }
+
+  /** The job's number may be given to another one; late events see that by its generation. */
+  #release(index: number): void {
+    const job = this.#jobs[index] as Job;
+    job.generation++;
+    job.link = undefined;
+    this.#free.push(index);
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * Carries the planner's commands to links and sessions, and what links bring back to the planner and the
+ * library. A peer's bytes become pieces here, by verification, before anybody else sees them (rule R1).
+ * @module
+ */
+import { PieceSet } from "../core/piece-set.js";
+import type { Command, Planner } from "../engine/planner.js";
+import { bytesOfPiece, windowOf } from "../protocol/asset.js";
+import { verifyPiece } from "../protocol/verify.js";
+import type { DeliverySession } from "./delivery-session.js";
+import type { HaveGossip } from "./have-gossip.js";
+import type { NeighbourHandlers, Neighbours } from "./neighbours.js";
+import type { PeerLink } from "./peer-link.js";
+import type { PieceLibrary } from "./piece-library.js";
+import type { Trust } from "./trust.js";
+import type { Uploader } from "./uploader.js";
+
+export interface ExchangeOptions {
+  readonly planner: Planner;
+  readonly trust: Trust;
+  readonly library: PieceLibrary;
+  readonly gossip: HaveGossip;
+  readonly uploader: Uploader;
+  readonly now: () => number;
+  readonly onLink: (link: PeerLink, state: "open" | "closed") => void;
+  /** Bytes of a peer did not verify and were thrown away. */
+  readonly onRejected: (peerId: string, bytes: number) => void;
+  readonly onError: (error: unknown) => void;
+}
+
+const TICK_MS = 50;
+/** Assumed until the first pong. */
+const RTT_MS = 50;
+
+export class Exchange {
+  readonly #options: ExchangeOptions;
+  readonly #sessions = new Map<number, DeliverySession>();
+  #neighbours: Neighbours | undefined;
+  #ticker: ReturnType<typeof setInterval> | undefined;
+
+  constructor(options: ExchangeOptions) {
+    this.#options = options;
+  }
+
+  /** The links that commands go to; set once, as links need {@link linkHandlers} first. */
+  set neighbours(neighbours: Neighbours) {
+    this.#neighbours = neighbours;
+  }
+
+  /** A request of the worker; leaves by itself when it ends. */
+  add(session: DeliverySession): void {
+    this.#sessions.set(session.id, session);
+    session.closed.addEventListener("abort", () => this.#sessions.delete(session.id), {
+      once: true,
+    });
+    this.#ticker ??= setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  run(commands: readonly Command[]): void {
+    for (const command of commands) this.#execute(command);
+  }
+
+  stop(): void {
+    clearInterval(this.#ticker);
+  }
+
+  /** What links tell. */
+  linkHandlers(): NeighbourHandlers {
+    const { planner, gossip, uploader, now, onLink, onError } = this.#options;
+    return {
+      onOpen: (link) => {
+        planner.addPeer(link.peerId, link.rttMs ?? RTT_MS);
+        gossip.greet(link, now());
+        onLink(link, "open");
+      },
+      onClosed: (link) => {
+        this.run(planner.removePeer(link.peerId, now()));
+        if (link.everOpen) onLink(link, "closed");
+      },
+      onRtt: (link, rttMs) => planner.setRtt(link.peerId, rttMs),
+      onHave: (link, { assetId, pieceCount, from, bits }) => {
+        const known = planner.holdingsOf(link.peerId, assetId);
+        const pieces = known?.pieceCount === pieceCount ? known : new PieceSet(pieceCount);
+        pieces.addBits(bits, from);
+        this.run(planner.setHoldings(link.peerId, assetId, pieces, now()));
+      },
+      onDrop: (link, assetId) =>
+        this.run(planner.setHoldings(link.peerId, assetId, undefined, now())),
+      onClaim: (link, { assetId, from, to }) =>
+        planner.claimed(link.peerId, assetId, { from, to }, now()),
+      onRequest: (link, { id, assetId, piece }) => uploader.accept(link, id, assetId, piece),
+      onCancel: (link, id) => uploader.cancel(link, id),
+      onPiece: (link, askId, bytes) => void this.#received(link, askId, bytes).catch(onError),
+      onReject: (link, askId, reason, retryMs) => {
+        const busyMs = reason === "absent" ? undefined : retryMs;
+        this.run(planner.pieceRefused(link.peerId, askId, { busyMs, nowMs: now() }));
+      },
+    };
+  }
+
+  async #received(link: PeerLink, askId: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    const { planner, trust, library, now, onRejected } = this.#options;
+    const asked = planner.askOf(link.peerId, askId);
+    const asset = asked && trust.byId(asked.assetId);
+    const window = asked && asset?.windows.get(windowOf(asked.piece));
+    if (!asked || !asset || !window) return; // taken back, or its attestation expired meanwhile
+    const verified = await verifyPiece(window, asked.piece, bytes);
+    if (!verified) {
+      onRejected(link.peerId, bytes.byteLength);
+      this.run(planner.pieceCorrupt(link.peerId, now()));
+      return;
+    }
+    library.add(asset, verified);
+    for (const session of this.#sessions.values()) {
+      if (session.assetId === asset.assetId) session.deliver(verified, "mesh");
+    }
+    this.run(planner.pieceArrived(link.peerId, askId, bytes.byteLength, now()));
+  }
+
+  #execute(command: Command): void {
+    switch (command.type) {
+      case "ask":
+        return this.#ask(command);
+      case "cancel":
+        return this.#neighbours?.get(command.peerId)?.cancel(command.askId);
+      case "fetch":
+        return this.#sessions.get(command.requestId)?.fetch(command);
+      case "claim": {
+        const { assetId, from, to } = command;
+        for (const link of this.#neighbours?.open ?? []) {
+          link.send({ type: "claim", assetId, from, to });
+        }
+        return;
+      }
+      case "fail":
+        return this.#sessions.get(command.requestId)?.fail();
+      case "drop":
+        return this.#neighbours?.drop(command.peerId, command.reason);
+    }
+  }
+
+  #ask({ peerId, askId, assetId, piece }: Extract<Command, { type: "ask" }>): void {
+    const asset = this.#options.trust.byId(assetId);
+    if (!asset) return; // forgotten meanwhile; the ask times out
+    const { start, end } = bytesOfPiece(piece, asset.length);
+    this.#neighbours?.get(peerId)?.request(askId, { assetId, piece }, end - start);
+  }
+
+  /** Runs while requests do: time-outs, hedges, deadlines that moved with the player. */
+  #tick(): void {
+    if (this.#sessions.size === 0) {
+      clearInterval(this.#ticker);
+      this.#ticker = undefined;
+      return;
+    }
+    const { planner, now } = this.#options;
+    for (const { id, deadlineMs } of this.#sessions.values()) planner.setDeadline(id, deadlineMs);
+    this.run(planner.tick(now()));
+  }
+}

@@ -1,0 +1,135 @@
+// What the documents say of the code, checked against the code: `node --test test/docs.test.mjs`.
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, posix, resolve } from "node:path";
+import test from "node:test";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { withOptionsTable } from "../tools/make-options-table.mjs";
+
+const projectDir = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+const read = (path) => readFileSync(join(projectDir, path), "utf8");
+
+const DOCUMENTS = [
+  "README.md",
+  "ARCHITECTURE.md",
+  "PROTOCOL.md",
+  ...readdirSync(join(projectDir, "docs"), { recursive: true })
+    .map((name) => posix.join("docs", name.split("\\").join("/")))
+    .filter((path) => path.endsWith(".md"))
+    .sort(),
+];
+
+/** Text without fenced code, in which brackets are no links and paths no references. */
+const proseOf = (markdown) => markdown.replace(/^```[\s\S]*?^```$/gm, "");
+
+/** The anchors that GitHub makes of headings. */
+function anchorsOf(markdown) {
+  return [...proseOf(markdown).matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, "")
+      .replaceAll(" ", "-"),
+  );
+}
+
+/** Links of a document that lead nowhere. */
+function brokenLinks(document) {
+  const links = [...proseOf(read(document)).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link);
+  return links.filter((link) => {
+    if (/^[a-z]+:/.test(link)) return false;
+    const [path, anchor] = link.split("#");
+    const target = path === "" ? document : posix.join(posix.dirname(document), path);
+    if (!existsSync(join(projectDir, target))) return true;
+    return anchor !== undefined && !anchorsOf(read(target)).includes(anchor);
+  });
+}
+
+/** Paths in backquotes that look like the project's own files and folders. */
+function pathsNamed(markdown) {
+  const quoted = [...proseOf(markdown).matchAll(/`([^`\s]+)`/g)].map(([, text]) => text);
+  const own = /^((src|demo|bench|test|tools|types|docs)(\/[\w.*/-]*)?|[\w.-]+\.(md|json|mjs))$/;
+  return [...new Set(quoted)].filter((text) => own.test(text) && !text.includes("*"));
+}
+
+/** Bundles one module in memory and loads it. */
+async function load(path) {
+  const { outputFiles } = await build({
+    entryPoints: [join(projectDir, path)],
+    bundle: true,
+    format: "esm",
+    write: false,
+  });
+  const code = Buffer.from(outputFiles[0].contents).toString("base64");
+  return import(`data:text/javascript;base64,${code}`);
+}
+
+test("README.md has the options of src/options.ts", async () => {
+  const text = read("README.md");
+  assert.equal(text, await withOptionsTable(text), "run `node tools/make-options-table.mjs`");
+});
+
+test("README.md has every flag of the server, and no other", () => {
+  const [, table = ""] = /const FLAGS[^=]*= \{(.*?)^\};/ms.exec(read("src/cli/serve-options.ts"));
+  const flags = [...table.matchAll(/^ {2}"?([a-z-]+)"?: \{/gm)].map(([, name]) => name);
+  assert.ok(flags.length > 10, "the table of flags was found");
+  const [, section = ""] = /^## The server$(.*?)^## /ms.exec(read("README.md"));
+  const cells = [...section.matchAll(/^\| (`--.*?) \|/gm)].map(([, cell]) => cell).join(" ");
+  const named = [...cells.matchAll(/`--([a-z-]+)`/g)].map(([, name]) => name);
+  assert.deepEqual(named.sort(), [...flags, "config"].sort());
+});
+
+test("README.md has every metric of the server", () => {
+  const names = new Set(read("src/signal/metrics.ts").match(/\bnearcast_\w+/g));
+  const missing = [...names].filter((name) => !read("README.md").includes(`\`${name}`));
+  assert.deepEqual(missing, []);
+});
+
+for (const document of DOCUMENTS) {
+  test(`${document} has no link that leads nowhere`, () => {
+    assert.deepEqual(brokenLinks(document), []);
+  });
+
+  test(`${document} names no file that does not exist`, () => {
+    const missing = pathsNamed(read(document)).filter(
+      (path) => !existsSync(join(projectDir, path)),
+    );
+    assert.deepEqual(missing, []);
+  });
+
+  test(`${document} names no path of one machine`, () => {
+    assert.doesNotMatch(read(document), /(^|[\s(`"])\/(work|home|root|tmp|Users)\//m);
+  });
+}
+
+test("ARCHITECTURE.md has at most 150 lines and names every folder of src", () => {
+  const text = read("ARCHITECTURE.md");
+  assert.ok(text.split("\n").length <= 151);
+  const folders = readdirSync(join(projectDir, "src"), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => `src/${name}`);
+  assert.deepEqual(
+    folders.filter((folder) => !text.includes(`**\`${folder}\`**`)),
+    [],
+  );
+});
+
+test("PROTOCOL.md has exactly the limits of src/protocol/limits.ts", async () => {
+  const rows = [...read("PROTOCOL.md").matchAll(/^\| `([A-Z][A-Z0-9_]+)` \| (\d+) \|/gm)];
+  const printed = Object.fromEntries(rows.map(([, name, value]) => [name, Number(value)]));
+  assert.equal(rows.length, Object.keys(printed).length, "no limit is printed twice");
+  assert.deepEqual(printed, { ...(await load("src/protocol/limits.ts")) });
+});
+
+test("docs/decisions are numbered without gaps and have all four parts", () => {
+  const names = readdirSync(join(projectDir, "docs", "decisions")).sort();
+  for (const [index, name] of names.entries()) {
+    const number = String(index + 1).padStart(4, "0");
+    assert.match(name, new RegExp(`^${number}-[a-z0-9-]+\\.md$`));
+    const text = read(`docs/decisions/${name}`);
+    assert.match(text, new RegExp(`^# ${number} `));
+    for (const part of ["Context", "Decision", "Alternatives", "Consequence"]) {
+      assert.ok(text.includes(`**${part}.**`), `${name} has the part "${part}"`);
+    }
+  }
+});

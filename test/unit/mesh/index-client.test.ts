@@ -1,0 +1,246 @@
+import { expect } from "chai";
+import { IndexClient } from "../../../src/mesh/index-client.js";
+import { ANNOUNCE_MAX_ASSETS, GROUPS_MAX, PROTOCOL_VERSION } from "../../../src/protocol/limits.js";
+import type { HeldWindows, ViewerMessage } from "../../../src/protocol/signal-messages.js";
+import { type FakeTimers, withFakeTimers } from "../../support/fake-timers.js";
+import { rejection, settle } from "../../support/waiting.js";
+
+const URL_A = "https://cdn.example/a/1.ts";
+const idOf = (index: number) => `asset${index}`.padEnd(22, "_");
+type Sent<T> = Extract<ViewerMessage, { type: T }>;
+
+/** A client on a socket that the test opens and closes. */
+function setUp(timers: FakeTimers, { open = true } = {}) {
+  const sent: { atMs: number; message: ViewerMessage }[] = [];
+  const errors: unknown[] = [];
+  const heard: unknown[] = [];
+  const held = new Map<string, HeldWindows>();
+  const stats = { cache: 0, mesh: 0, origin: 0, uploaded: 0, rejected: 0 };
+  const socket = { open };
+  const stop = new AbortController();
+  const client = new IndexClient({
+    send: (message) => {
+      if (socket.open) sent.push({ atMs: timers.nowMs, message: message as ViewerMessage });
+      return socket.open;
+    },
+    isOpen: () => socket.open,
+    handlers: {
+      onJoined: (message) => heard.push(message),
+      onAttested: (attestation) => heard.push(attestation),
+      onError: (error) => errors.push(error),
+    },
+    holdings: () => held.keys(),
+    held: (assetId) => held.get(assetId),
+    loadPercent: () => 7,
+    takeStats: () => ({ ...stats }),
+    signal: stop.signal,
+  });
+  const sentOf = <T extends ViewerMessage["type"]>(type: T) =>
+    sent.flatMap(({ message }) => (message.type === type ? [message as Sent<T>] : []));
+  const announced = () => sent.filter(({ message }) => message.type === "announce");
+  const wanted = (q: number) => ({ type: "wanted", q, url: URL_A, window: 0, holders: [] });
+  return { client, sent, sentOf, announced, wanted, errors, heard, held, stats, socket, stop };
+}
+
+const codeOf = async (promise: Promise<unknown>) =>
+  ((await rejection(promise)) as { code?: string }).code;
+
+describe("index-client", () => {
+  it("IndexClient.announce() gathers changes and says them at most once a second", async () => {
+    await withFakeTimers(async (timers) => {
+      const { client, held, announced } = setUp(timers);
+      for (let index = 0; index < 3; index++) {
+        held.set(idOf(index), "all");
+        client.announce(idOf(index));
+        client.announce(idOf(index));
+        await timers.advance(100);
+      }
+      held.delete(idOf(0));
+      held.set(idOf(1), [0, 2]);
+      await timers.advance(699);
+      expect(announced()).to.deep.equal([]);
+      await timers.advance(1);
+      expect(announced()).to.deep.equal([
+        {
+          atMs: 1_000,
+          message: {
+            type: "announce",
+            add: [
+              [idOf(1), [0, 2]],
+              [idOf(2), "all"],
+            ],
+            remove: [idOf(0)],
+            loadPercent: 7,
+          },
+        },
+      ]);
+      client.announce(idOf(2));
+      await timers.advance(10_000);
+      expect(announced().map(({ atMs }) => atMs)).to.deep.equal([1_000, 2_000]);
+    });
+  });
+
+  it("IndexClient splits a long announcement into batches, one a second", async () => {
+    await withFakeTimers(async (timers) => {
+      const { client, held, announced } = setUp(timers);
+      const count = 2 * ANNOUNCE_MAX_ASSETS + 5;
+      for (let index = 0; index < count; index++) held.set(idOf(index), "all");
+      client.opened();
+      await timers.advance(10_000);
+      const batches = announced().map(({ atMs, message }) => [
+        atMs,
+        message.type === "announce" ? message.add.length : 0,
+      ]);
+      expect(batches).to.deep.equal([
+        [0, ANNOUNCE_MAX_ASSETS],
+        [1_000, ANNOUNCE_MAX_ASSETS],
+        [2_000, 5],
+      ]);
+    });
+  });
+
+  it("IndexClient.opened() says everything again: groups and all holdings", async () => {
+    await withFakeTimers(async (timers) => {
+      const { client, held, socket, sent } = setUp(timers, { open: false });
+      client.join("https://cdn.example/a/");
+      client.announce(idOf(5));
+      held.set(idOf(1), "all");
+      await timers.advance(2_000);
+      expect(sent).to.deep.equal([]);
+      socket.open = true;
+      for (let round = 1; round <= 2; round++) {
+        client.opened();
+        const messages = sent.splice(0).map(({ message }) => message);
+        expect(messages).to.deep.equal([
+          { type: "join", q: round, v: PROTOCOL_VERSION, groups: ["https://cdn.example/a/"] },
+          { type: "announce", add: [[idOf(1), "all"]], remove: [], loadPercent: 7 },
+        ]);
+        client.closed();
+      }
+    });
+  });
+
+  it("IndexClient.want() asks once for the same window and answers all who asked", async () => {
+    await withFakeTimers(async (timers) => {
+      const { client, sentOf, wanted } = setUp(timers);
+      const wants = [client.want(URL_A, 0), client.want(URL_A, 0)];
+      const other = client.want(URL_A, 1);
+      await settle();
+      const questions = sentOf("want");
+      expect(questions.map(({ window }) => window)).to.deep.equal([0, 1]);
+      expect(client.asking).to.equal(true);
+      client.receive({ ...wanted(questions[1]?.q ?? 0), window: 1 });
+      client.receive(wanted(questions[0]?.q ?? 0));
+      client.receive(wanted(questions[0]?.q ?? 0));
+      expect((await Promise.all(wants)).map(({ window }) => window)).to.deep.equal([0, 0]);
+      expect((await other).window, "matched by q, not by order").to.equal(1);
+      expect(client.asking).to.equal(false);
+      void client.want(URL_A, 0).catch(() => undefined);
+      await settle();
+      expect(sentOf("want"), "an answered question is asked anew").to.have.length(3);
+    });
+  });
+
+  it("IndexClient.want() rejects when the index refuses, is silent, or the socket closes", async () => {
+    await withFakeTimers(async (timers) => {
+      const { client, sentOf, errors, wanted } = setUp(timers);
+      const refused = codeOf(client.want(URL_A, 0));
+      await settle();
+      const q = sentOf("want")[0]?.q;
+      client.receive({ type: "error", q, code: "rate", message: "slow down" });
+      expect(await refused).to.equal("index/refused");
+
+      const silent = codeOf(client.want(URL_A, 0));
+      await timers.advance(4_999);
+      expect(client.asking).to.equal(true);
+      await timers.advance(1);
+      expect(await silent).to.equal("index/refused");
+      client.receive(wanted(sentOf("want").at(-1)?.q ?? 0)); // too late, and harmless
+
+      const cut = codeOf(client.want(URL_A, 0));
+      await settle();
+      client.closed();
+      expect(await cut).to.equal("index/closed");
+
+      const confused = codeOf(client.want(URL_A, 0));
+      await settle();
+      client.receive({
+        ...{ type: "joined", q: sentOf("want").at(-1)?.q, v: 1, id: "viewer-1", nowMs: 1 },
+        ...{ keys: [], iceServers: [], peers: [], config: { enabled: true } },
+      });
+      expect(await confused).to.equal("index/refused");
+      expect(errors).to.deep.equal([]);
+    });
+  });
+
+  it("IndexClient.want() waits for a socket that is down, no longer than for an answer", async () => {
+    await withFakeTimers(async (timers) => {
+      const { client, socket, sentOf, wanted } = setUp(timers, { open: false });
+      const want = client.want(URL_A, 0);
+      await timers.advance(3_000);
+      socket.open = true;
+      client.opened();
+      await settle();
+      client.receive(wanted(sentOf("want")[0]?.q ?? 0));
+      expect((await want).url).to.equal(URL_A);
+      socket.open = false;
+      client.closed();
+      const late = codeOf(client.want(URL_A, 0));
+      await timers.advance(5_000);
+      expect(await late).to.equal("index/closed");
+    });
+  });
+
+  it("IndexClient.join() enters a group once and leaves the oldest of too many", async () => {
+    await withFakeTimers(async (timers) => {
+      const { client, sentOf } = setUp(timers);
+      const group = (index: number) => `https://cdn.example/${index}/`;
+      for (let index = 0; index < GROUPS_MAX; index++) client.join(group(index));
+      client.join(group(0));
+      expect(sentOf("join")).to.have.length(GROUPS_MAX);
+      expect(sentOf("leave")).to.deep.equal([]);
+      client.join(group(GROUPS_MAX));
+      expect(sentOf("leave")).to.deep.equal([{ type: "leave", groups: [group(0)] }]);
+      expect(client.groups.size).to.equal(GROUPS_MAX);
+      expect(sentOf("join").at(-1)?.groups).to.have.length(GROUPS_MAX).that.includes(group(32));
+      client.refresh();
+      expect(sentOf("join")).to.have.length(GROUPS_MAX + 2);
+      client.closed();
+      await settle();
+    });
+  });
+
+  it("IndexClient tells handlers of joins, errors and what it cannot read", async () => {
+    await withFakeTimers(async (timers) => {
+      const { client, errors, heard } = setUp(timers);
+      client.receive({
+        ...{ type: "joined", q: 99, v: 1, id: "viewer-1", nowMs: 1, keys: [], iceServers: [] },
+        ...{ peers: [], config: { enabled: true } },
+      });
+      expect(heard).to.have.length(1);
+      client.receive({ type: "error", code: "banned", message: "no" });
+      client.receive({ type: "wanted", q: "1" });
+      client.receive(undefined);
+      expect(errors.map((error) => (error as { code: string }).code)).to.deep.equal([
+        ...["index/refused", "protocol/malformed", "protocol/malformed"],
+      ]);
+    });
+  });
+
+  it("IndexClient sends statistics every five seconds while there is something to tell", async () => {
+    await withFakeTimers(async (timers) => {
+      const { client, stats, sentOf, socket, stop } = setUp(timers);
+      await timers.advance(5_000);
+      expect(sentOf("stats"), "nothing to tell").to.deep.equal([]);
+      stats.mesh = 5;
+      await timers.advance(5_000);
+      expect(sentOf("stats")).to.deep.equal([{ type: "stats", ...stats }]);
+      socket.open = false;
+      await timers.advance(5_000);
+      expect(sentOf("stats")).to.have.length(1);
+      client.announce(idOf(1));
+      stop.abort();
+      expect(timers.pending, "no timer outlives the client").to.equal(0);
+    });
+  });
+});
