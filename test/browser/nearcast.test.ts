@@ -1,0 +1,97 @@
+/** The SDK from its sources: real worker, real links, the real server, viewers with storage of their own. */
+import { expect } from "chai";
+import { testEnvironment } from "../support/env.js";
+import { openViewer, type Viewer } from "../support/viewers.js";
+
+const FILE = "/media/gallery/01-first-light.jpg";
+
+interface Answer {
+  readonly status: number;
+  readonly hash: string;
+}
+
+/** A viewer that runs the SDK and is controlled by the worker. */
+async function openWithSdk(): Promise<Viewer> {
+  const { serverPort, originPort } = await testEnvironment();
+  const viewer = await openViewer();
+  await viewer.run(
+    async ({ server, include }) => {
+      const { start } = await import("/src/index.ts" as string);
+      await start({ server, include, lan: true });
+    },
+    {
+      server: `ws://127.0.0.1:${serverPort}`,
+      include: `http://127.0.0.1:${originPort}/media/**`,
+    },
+  );
+  return viewer;
+}
+
+async function fetchIn(viewer: Viewer, path: string): Promise<Answer> {
+  const { originPort } = await testEnvironment();
+  return viewer.run(async (url) => {
+    const response = await fetch(url);
+    const digest = await crypto.subtle.digest("SHA-256", await response.arrayBuffer());
+    const hash = Array.from(new Uint8Array(digest), (byte) => byte.toString(16)).join("-");
+    return { status: response.status, hash };
+  }, `http://127.0.0.1:${originPort}${path}`);
+}
+
+/** Waits in the viewer until its statistics say so. */
+async function untilStats(viewer: Viewer, path: readonly string[], atLeast: number): Promise<void> {
+  await viewer.run(
+    ({ keys, least }) =>
+      new Promise<void>((resolve) => {
+        const value = () =>
+          keys.reduce<unknown>(
+            (object, key) => (object as Record<string, unknown>)[key],
+            window.nearcast?.stats(),
+          );
+        const check = () => {
+          if ((value() as number) >= least) resolve();
+          else requestAnimationFrame(check);
+        };
+        check();
+      }),
+    { keys: path, least: atLeast },
+  );
+}
+
+declare global {
+  interface Window {
+    nearcast?: { stats(): unknown; stop(): void; pause(): void; resume(): void };
+  }
+}
+
+describe("start()", () => {
+  it("start() makes two viewers share a picture, verified and equal", async () => {
+    const first = await openWithSdk();
+    const expected = await fetchIn(first, FILE);
+    expect(expected.status).to.equal(200);
+    await untilStats(first, ["bytes", "origin"], 1);
+
+    const second = await openWithSdk();
+    await fetchIn(second, "/media/gallery/02-morning-mist.jpg"); // joins
+    await untilStats(second, ["links"], 1);
+    expect(await fetchIn(second, FILE)).to.deep.equal(expected);
+    await untilStats(second, ["bytes", "mesh"], 1);
+    await untilStats(first, ["bytes", "uploaded"], 1);
+    expect([...(await first.close()), ...(await second.close())]).to.deep.equal([]);
+  });
+
+  it("pause() sends requests to the origin and resume() shares again", async () => {
+    const viewer = await openWithSdk();
+    const expected = await fetchIn(viewer, FILE);
+    await viewer.run(() => window.nearcast?.pause());
+    expect(await fetchIn(viewer, FILE)).to.deep.equal(expected);
+    await viewer.run(() => window.nearcast?.resume());
+    expect(await fetchIn(viewer, FILE)).to.deep.equal(expected);
+    await viewer.run(() => window.nearcast?.stop());
+    expect(await fetchIn(viewer, FILE)).to.deep.equal(expected);
+    expect(await viewer.run(() => window.nearcast?.stats())).to.include({
+      role: "off",
+      reason: "stopped",
+    });
+    expect(await viewer.close()).to.deep.equal([]);
+  });
+});
