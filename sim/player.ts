@@ -19,7 +19,7 @@ export class Player {
   #pauseFromMs = Number.POSITIVE_INFINITY;
   /** Next segment of the title; -1 before the playlist is known. */
   next = -1;
-  /** Start of the playlist as last read: what the player may ask for ends here. */
+  /** End of the playlist as last read: the player asks for nothing beyond. */
   known = 0;
   stalls = 0;
   stallMs = 0;

@@ -91,10 +91,8 @@ export class Uploads {
     if (!job) return;
     const holder = this.#world.alive(job.from);
     const link = holder?.links.get(job.to);
-    if (!holder || !link || job.cancelled) {
-      if (job.cancelled || !holder) this.#release(index);
-      return;
-    }
+    if (job.cancelled) return this.#release(index);
+    if (!holder || !link) return; // the receiver has yet to notice, and to take it back
     const { manner, uploads } = holder.traits;
     if (manner === "stall") return; // it never answers
     if (manner === "refuse") return this.#reject(index, holder, link, REFUSER_RETRY_MS);

@@ -101,7 +101,9 @@ export class Viewer {
   readonly id: string;
   readonly title: number;
   readonly traits: Traits;
+  /** Draws of its mesh, and of its player, which must not depend on the mesh. */
   readonly random: Random;
+  readonly pollRandom: Random;
   readonly planner: Planner;
   readonly policy: UploadPolicy;
   readonly player: Player;
@@ -155,6 +157,7 @@ export class Viewer {
     this.joinedAtMs = spec.nowMs;
     this.leavesAtMs = spec.nowMs + this.traits.sessionMs;
     this.random = seeded(hash32(config.seed, spec.index, 0x6e5));
+    this.pollRandom = seeded(hash32(config.seed, spec.index, 0x9011));
     this.planner = new Planner({ random: this.random, hopeful: () => spec.hopeful(this) });
     this.policy = new UploadPolicy({
       maxBytesPerS: config.uploadMaxRate,

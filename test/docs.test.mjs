@@ -121,6 +121,35 @@ test("PROTOCOL.md has exactly the limits of src/protocol/limits.ts", async () =>
   assert.deepEqual(printed, { ...(await load("src/protocol/limits.ts")) });
 });
 
+test("PROTOCOL.md has exactly the frames of src/protocol/peer-codec.ts", () => {
+  const [header] = read("src/protocol/peer-codec.ts").split("*/");
+  const frames = [
+    ...header.matchAll(/^ \* +(?:control|bulk)? +(\d+) (\w+) +((?:\w+(?::\w+|\[\*\]) ?)+)/gm),
+  ].map(([, type, name, fields]) => `${type} ${name} ${fields.trim()}`);
+  const rows = [...read("PROTOCOL.md").matchAll(/^\| (\d+) \| (\w+) \| `([^`]+)` \|/gm)].map(
+    ([, type, name, fields]) => `${type} ${name} ${fields}`,
+  );
+  assert.ok(frames.length >= 9, "the table of frames was found");
+  assert.deepEqual(rows.sort(), frames.sort());
+});
+
+test("ARCHITECTURE.md has the dependency rule that test/architecture.test.mjs executes", () => {
+  const [, table = ""] = /MAY_IMPORT = \{(.*?)^\};/ms.exec(read("test/architecture.test.mjs"));
+  const rule = [...table.matchAll(/^ {2}"?([\w.]+)"?: \[(.*)\]/gm)].map(([, folder, list]) => {
+    const targets = [...list.matchAll(/"([^"]+)"|\/\^([^/]+)\//g)].map(([, name, start]) =>
+      start ? `${start}*` : name,
+    );
+    return [folder === "." ? "src/*.ts" : folder, targets.filter((name) => name !== folder).sort()];
+  });
+  const [, section = ""] = /^## Dependency rule$(.*?)^## /ms.exec(read("ARCHITECTURE.md"));
+  const rows = [...section.matchAll(/^\| `([^`]+)` \| (.*) \|$/gm)].map(([, folder, cell]) => {
+    const targets = [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name);
+    return [folder, targets.filter((name) => !name.includes("/")).sort()];
+  });
+  assert.ok(rule.length >= 9, "the rule was found");
+  assert.deepEqual(Object.fromEntries(rows), Object.fromEntries(rule));
+});
+
 test("docs/decisions are numbered without gaps and have all four parts", () => {
   const names = readdirSync(join(projectDir, "docs", "decisions")).sort();
   for (const [index, name] of names.entries()) {

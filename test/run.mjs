@@ -31,7 +31,7 @@ const STEPS = [
     name: "types",
     count: countCheck,
     commands: () =>
-      CONFIGS.map((config) => [bin("typescript/bin/tsc"), "-p", `tsconfig.${config}.json`]),
+      CONFIGS.map((config) => [bin("@typescript/native/bin/tsc"), "-p", `tsconfig.${config}.json`]),
   },
   {
     name: "lint",

@@ -22,26 +22,25 @@ export const hit = {
       const site = track(await SiteProcess.start());
       const seeder = await openPage(track(await openBrowser()), site.page("/blank"));
       const receiver = await openPage(track(await openBrowser()), site.page("/blank"));
-      await join(seeder, { path: "/media/large/none.bin" });
+      const paths = Array.from(
+        { length: runs },
+        (_, run) => `/media/large/${run % 16}.bin?run=${run}`,
+      );
+      // Before the receiver comes: it learns what there is, attestations included, when it joins.
+      for (const path of paths) await seed(site, seeder, path);
       await join(receiver, { path: "/media/large/none.bin", links: 1 });
       await connectRaw(seeder, receiver);
       await slowOrigin(site, receiver);
+      await site.call("throttle", UNUSABLE);
+      const before = await statsOf(receiver);
       const samples = { ours: [], raw16: [], raw64: [] };
-      let fromOrigin = 0;
-      for (let run = 0; run < runs; run++) {
-        const path = `/media/large/${run % 16}.bin?run=${run}`;
-        await seed(site, seeder, path);
-        await site.call("throttle", UNUSABLE);
-        const before = await statsOf(receiver);
+      const raw = (messageBytes) => rawTransfer(receiver, { bytes: BYTES, messageBytes });
+      for (const path of paths) {
         samples.ours.push(mbits((await timedFetch(receiver, path)).totalMs));
-        fromOrigin += (await statsOf(receiver)).bytes.origin - before.bytes.origin;
-        samples.raw16.push(
-          mbits(await rawTransfer(receiver, { bytes: BYTES, messageBytes: 16_384 })),
-        );
-        samples.raw64.push(
-          mbits(await rawTransfer(receiver, { bytes: BYTES, messageBytes: 65_536 })),
-        );
+        samples.raw16.push(mbits(await raw(16_384)));
+        samples.raw64.push(mbits(await raw(65_536)));
       }
+      const fromOrigin = (await statsOf(receiver)).bytes.origin - before.bytes.origin;
       const { ours, raw16, raw64 } = samples;
       return {
         figures: [
@@ -77,5 +76,5 @@ export async function slowOrigin(site, receiver) {
 export async function seed(site, seeder, path) {
   await site.call("throttle", {});
   await timedFetch(seeder, path);
-  await sleep(1_500);
+  await sleep(500);
 }

@@ -39,7 +39,7 @@ export class SiteProcess {
     const id = ++this.#lastId;
     const { promise, resolve, reject } = withResolvers();
     this.#waiting.set(id, { resolve, reject });
-    this.#child.send({ id, name, argument });
+    this.#child.send({ id, name, argument }, (error) => error && reject(error));
     return promise;
   }
 

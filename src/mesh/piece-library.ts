@@ -112,6 +112,7 @@ export class PieceLibrary {
   }
 
   #remember(piece: VerifiedPiece): void {
+    this.#forget(keyOf(piece.assetId, piece.piece)); // two reads of one piece may meet here
     this.#memory.set(keyOf(piece.assetId, piece.piece), piece);
     this.#memoryBytes += piece.bytes.byteLength;
     for (const key of this.#memory.keys()) {

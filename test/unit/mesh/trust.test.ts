@@ -86,9 +86,11 @@ describe("trust", () => {
   });
 
   it("Trust.accept() refuses a signed attestation whose fields disagree", async () => {
-    const { trust, attest } = await setUp();
-    const [attestation] = await attest({ window: 5 });
-    expect(await codeOf(trust.accept(attestation as Attestation))).to.equal("protocol/malformed");
+    const { trust, key } = await setUp();
+    for (const fields of [{ window: 5 }, { hashes: [] }, { url: "https://CDN.example/a.ts#x" }]) {
+      const signed = await key.sign(sampleAttestation(fields));
+      expect(await codeOf(trust.accept(signed))).to.equal("protocol/malformed");
+    }
   });
 
   it("Trust accepts a pinned key and no other, whatever the server names", async () => {

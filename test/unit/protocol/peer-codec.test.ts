@@ -24,6 +24,20 @@ function have(frame: Partial<HaveFrame>): Uint8Array {
   return encodeControl({ type: "have", assetId: ASSET_ID, ...whole });
 }
 
+/** The bytes of a HAVE that `encodeControl()` may refuse to write. */
+function rawHave(frame: Partial<HaveFrame>): Uint8Array {
+  const { pieceCount, from, bits } = {
+    ...{ pieceCount: 8, from: 0, bits: Uint8Array.of(0xff) },
+    ...frame,
+  };
+  const bytes = new Uint8Array(25 + bits.byteLength);
+  bytes.set([2, ...ASSET_BYTES]);
+  new DataView(bytes.buffer).setUint32(17, pieceCount);
+  new DataView(bytes.buffer).setUint32(21, from);
+  bytes.set(bits, 25);
+  return bytes;
+}
+
 /** HAVE frames that obey every rule: whole bytes, `from` at a byte, no bit past the last piece. */
 const anyHave = (): fc.Arbitrary<ControlFrame> =>
   fc
@@ -196,7 +210,8 @@ describe("peer-codec", () => {
     }
   });
 
-  it("decodeControl() rejects a HAVE that breaks a rule of the bit map", () => {
+  it("decodeControl() rejects, and encodeControl() refuses, a HAVE that breaks a rule of the bit map", () => {
+    expect(rawHave({})).to.deep.equal(have({}));
     const broken: [string, Partial<HaveFrame>][] = [
       ["from is no multiple of 8", { pieceCount: 100, from: 4 }],
       ["no bits", { bits: new Uint8Array() }],
@@ -208,7 +223,8 @@ describe("peer-codec", () => {
       ["from beyond 32 bits of pieces", { pieceCount: 2 ** 24, from: 0xffff_fff8 }],
     ];
     for (const [rule, frame] of broken) {
-      expect(() => decodeControl(have(frame)), rule)
+      expect(() => have(frame), rule).to.throw(RangeError);
+      expect(() => decodeControl(rawHave(frame)), rule)
         .to.throw()
         .with.property("code", "protocol/malformed");
     }
@@ -219,8 +235,9 @@ describe("peer-codec", () => {
     const most = have({ pieceCount: 2 ** 24, bits: bits(HAVE_MAX_PIECES) });
     expect(most.byteLength).to.be.at.most(CONTROL_MESSAGE_MAX_BYTES);
     expect(decodeControl(most)).to.have.property("from", 0);
-    const more = have({ pieceCount: 2 ** 24, bits: bits(HAVE_MAX_PIECES + 8) });
-    expect(() => decodeControl(more))
+    const more = { pieceCount: 2 ** 24, bits: bits(HAVE_MAX_PIECES + 8) };
+    expect(() => have(more)).to.throw(RangeError);
+    expect(() => decodeControl(rawHave(more)))
       .to.throw()
       .with.property("code", "protocol/malformed");
   });
@@ -230,11 +247,28 @@ describe("peer-codec", () => {
     expect(decodeControl(last)).to.have.property("from", 2 ** 24 - 8);
   });
 
-  it("encodeControl() refuses a frame above CONTROL_MESSAGE_MAX_BYTES", () => {
-    const bitsMax = CONTROL_MESSAGE_MAX_BYTES - 25;
-    const bits = (size: number) => have({ pieceCount: 2 ** 24, bits: new Uint8Array(size) });
-    expect(bits(bitsMax).byteLength).to.equal(CONTROL_MESSAGE_MAX_BYTES);
-    expect(() => bits(bitsMax + 1)).to.throw(RangeError);
+  it("encodeControl() and decodeControl() know a claim of at least one piece of the largest asset", () => {
+    const claim = (from: number, to: number) =>
+      encodeControl({ type: "claim", assetId: ASSET_ID, from, to });
+    expect([...claim(1, 0x01020304 & 0xffffff)]).to.deep.equal([
+      ...[10, ...ASSET_BYTES, 0, 0, 0, 1, 0, 2, 3, 4],
+    ]);
+    expect(decodeControl(claim(0, 2 ** 24))).to.deep.equal({
+      ...{ type: "claim", assetId: ASSET_ID, from: 0, to: 2 ** 24 },
+    });
+    for (const [from, to] of [
+      [3, 3],
+      [4, 3],
+      [0, 2 ** 24 + 1],
+    ] as const) {
+      expect(() => claim(from, to)).to.throw(RangeError);
+      const bytes = claim(0, 1);
+      new DataView(bytes.buffer).setUint32(17, from);
+      new DataView(bytes.buffer).setUint32(21, to);
+      expect(() => decodeControl(bytes))
+        .to.throw()
+        .with.property("code", "protocol/malformed");
+    }
   });
 
   it("encodeControl() refuses an asset id that is not 16 bytes of base64url", () => {

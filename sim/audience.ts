@@ -1,0 +1,105 @@
+/**
+ * Who comes when, what they watch, and how their players read the playlist. It draws from streams of its
+ * own, so that the twin without a mesh has the same audience.
+ * @module
+ */
+import { between, exponential, hash32, type Random, seeded, zipf } from "./random.js";
+import { Viewer } from "./viewer.js";
+import { KIND, type World } from "./world.js";
+
+const RETRY_MS = 1_000;
+/** How far behind the live edge a player starts. */
+const LIVE_SYNC_SEGMENTS = 3;
+/** Mean time until a viewer that left is replaced. */
+const REPLACE_MS = 5_000;
+
+export class Audience {
+  readonly #world: World;
+  readonly #random: Random;
+  readonly #title: (random: Random) => number;
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#random = seeded(hash32(world.config.seed, 0xa0d1));
+    this.#title = zipf(world.config.titles, world.config.zipf);
+  }
+
+  /** Books the arrivals. */
+  start(): void {
+    const { viewers, seconds, scenario, arriveS } = this.#world.config;
+    for (let index = 0; index < viewers; index++) {
+      this.#arrive(this.#arrivalMs(index / viewers, scenario, { seconds, arriveS }));
+    }
+  }
+
+  /** A flash crowd is six times the audience that was there before; films are begun at any time. */
+  #arrivalMs(
+    share: number,
+    scenario: string,
+    { seconds, arriveS }: { seconds: number; arriveS: number },
+  ): number {
+    const random = this.#random;
+    const endMs = 1_000 * seconds;
+    if (scenario === "vod") return random() * 0.6 * endMs;
+    if (scenario !== "flash" || share < 1 / 6) return random() * Math.min(arriveS * 1e3, endMs);
+    return Math.min(0.9 * endMs, 0.25 * endMs + exponential(random, 0.1 * endMs));
+  }
+
+  #arrive(atMs: number): void {
+    this.#world.queue.push(atMs, KIND.join, this.#title(this.#random));
+  }
+
+  join(title: number): void {
+    const { viewers, config, nowMs, mesh, queue } = this.#world;
+    const hopeful = (viewer: Viewer) => mesh.hopeful(viewer);
+    const viewer = new Viewer(config, { index: viewers.length, title, nowMs, hopeful });
+    viewers.push(viewer);
+    queue.push(viewer.leavesAtMs, KIND.leave, viewer.index);
+    this.#world.after(viewer.traits.originFirstByteMs, KIND.poll, viewer.index);
+  }
+
+  leave(viewer: Viewer): void {
+    const { config, nowMs, mesh, stats } = this.#world;
+    viewer.alive = false;
+    viewer.player.settle(nowMs);
+    stats.left(viewer);
+    if (viewer.connected) mesh.leave(viewer);
+    viewer.session = undefined;
+    const steady = config.scenario !== "vod" && config.scenario !== "flash";
+    if (steady) this.#arrive(nowMs + exponential(this.#random, REPLACE_MS));
+  }
+
+  /** The player reads the playlist. */
+  poll(viewer: Viewer): void {
+    const { catalogue, nowMs } = this.#world;
+    const { player } = viewer;
+    const { from, to } = catalogue.published(nowMs);
+    const news = to > player.known;
+    player.known = to;
+    const liveStart = Math.max(from, to - LIVE_SYNC_SEGMENTS);
+    if (player.next < 0) player.next = catalogue.live ? liveStart : 0;
+    else if (player.next < from && !viewer.session) player.next = liveStart; // it fell behind
+    this.want(viewer);
+    if (!catalogue.live) return;
+    const jitter = between(viewer.pollRandom, 0.95, 1.05);
+    this.#world.after(catalogue.segmentMs * (news ? jitter : jitter / 2), KIND.poll, viewer.index);
+  }
+
+  /** Asks for the next segment, if there is one and room for it. */
+  want(viewer: Viewer): void {
+    const { player } = viewer;
+    const { nowMs, deliveries, catalogue } = this.#world;
+    if (viewer.session || viewer.wanting || player.next < 0 || player.next >= player.known) return;
+    const roomInMs = player.roomInMs(nowMs);
+    if (roomInMs > 0) {
+      viewer.wanting = true;
+      return this.#world.after(roomInMs + 1, KIND.want, viewer.index);
+    }
+    deliveries.open(viewer, catalogue.segment(viewer.title, player.next));
+  }
+
+  retry(viewer: Viewer): void {
+    viewer.wanting = true;
+    this.#world.after(RETRY_MS, KIND.want, viewer.index);
+  }
+}

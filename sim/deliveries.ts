@@ -1,0 +1,304 @@
+/**
+ * One request of a player: passed through or planned in pieces, as src/mesh/delivery-session.ts decides,
+ * with the worker's part of it (src/sw/delivery.ts): in-order delivery, and going alone after silence.
+ * @module
+ */
+import { PieceSet } from "../src/core/piece-set.js";
+import { deadlineOf, patienceMs } from "../src/engine/deadline.js";
+import type { Command } from "../src/engine/planner.js";
+import { PIECE_BYTES } from "../src/protocol/limits.js";
+import type { Asset } from "./catalogue.js";
+import { Origin } from "./origin.js";
+import type { Viewer } from "./viewer.js";
+import { KIND, type World } from "./world.js";
+
+export interface Session {
+  readonly id: number;
+  readonly asset: Asset;
+  readonly openedMs: number;
+  phase: "waiting" | "passing" | "planned" | "alone";
+  /** Next piece that the page takes. */
+  next: number;
+  heardMs: number;
+  /** The worker went on without the host. */
+  alone: boolean;
+}
+
+/** A piece that came from a peer. */
+interface PeerPiece {
+  readonly from: number;
+  readonly askId: number;
+  readonly asset: number;
+  readonly piece: number;
+  readonly bytes: number;
+  readonly genuine: boolean;
+}
+
+const TICK_MS = 50;
+const SILENCE_MS = 2_500;
+const ANSWER_TIMEOUT_MS = 5_000;
+/** Before the length is known. */
+const EXPECTED_BYTES = 2 ** 20;
+
+export class Deliveries {
+  readonly #world: World;
+  readonly origin: Origin;
+
+  constructor(world: World) {
+    this.#world = world;
+    this.origin = new Origin(world);
+  }
+
+  open(viewer: Viewer, asset: Asset): void {
+    const { config, nowMs, mesh } = this.#world;
+    const session: Session = {
+      ...{ id: ++viewer.lastSession, asset, openedMs: nowMs, phase: "waiting" as const },
+      ...{ next: 0, heardMs: nowMs, alone: false },
+    };
+    viewer.session = session;
+    asset.wanted = true;
+    this.#world.trace(viewer, `wants ${asset.id}, ahead ${viewer.player.aheadMs(nowMs) | 0} ms`);
+    if (!config.mesh) return this.#passThrough(viewer, session);
+    mesh.connect(viewer);
+    if (viewer.traits.manner === "lie") mesh.lie(viewer, asset.index);
+    if (!viewer.ticking) {
+      viewer.ticking = true;
+      this.#world.after(TICK_MS, KIND.tick, viewer.index);
+    }
+    if (viewer.attested.has(asset.index)) return this.decide(viewer, session.id);
+    this.#attest(viewer, asset);
+    const originMs = viewer.planner.originMs(EXPECTED_BYTES);
+    const waitMs = patienceMs(nowMs, this.#deadlineMs(viewer, session), originMs);
+    if (waitMs <= 0) return this.decide(viewer, session.id);
+    this.#world.after(waitMs, KIND.decide, viewer.index, session.id);
+  }
+
+  /** Attestation is here, or patience is over. */
+  decide(viewer: Viewer, sessionId: number): void {
+    const { session } = viewer;
+    if (!session || session.id !== sessionId || session.phase !== "waiting") return;
+    if (!viewer.attested.has(session.asset.index) || !this.#answerable(viewer, session)) {
+      this.#passThrough(viewer, session);
+      if (viewer.attested.has(session.asset.index)) this.#claimAll(viewer, session);
+      return;
+    }
+    this.#plan(viewer, session);
+  }
+
+  #answerable(viewer: Viewer, session: Session): boolean {
+    const { planner } = viewer;
+    const { asset } = session;
+    const pieces = { from: 0, to: asset.pieceCount };
+    if (this.#have(viewer, asset).complete || planner.heldByPeers(asset.id, pieces)) return true;
+    if (this.#patientUntil(viewer, session) <= this.#world.nowMs) return false;
+    const elects = this.#world.config.election === 1 && planner.linked;
+    return this.#world.mesh.hopeful(viewer) || elects;
+  }
+
+  #plan(viewer: Viewer, session: Session): void {
+    const { asset } = session;
+    const have = this.#have(viewer, asset);
+    session.phase = "planned";
+    this.#world.stats.planned++;
+    this.#world.trace(viewer, `plans ${asset.id}`);
+    const request = {
+      ...{ id: session.id, assetId: asset.id, pieceCount: asset.pieceCount },
+      pieces: { from: 0, to: asset.pieceCount },
+      deadlineMs: this.#deadlineMs(viewer, session),
+      patientUntilMs: this.#patientUntil(viewer, session),
+    };
+    this.#world.shell.run(viewer, viewer.planner.open(request, have, this.#world.nowMs));
+    this.#progress(viewer, session);
+  }
+
+  #passThrough(viewer: Viewer, session: Session): void {
+    session.phase = "passing";
+    this.#world.stats.passed++;
+    this.#world.trace(viewer, `passes ${session.asset.id} through`);
+    this.origin.start(viewer, session, { from: 0, to: session.asset.pieceCount });
+  }
+
+  /** The planner orders pieces of the origin. */
+  fetch(viewer: Viewer, command: Extract<Command, { type: "fetch" }>): void {
+    const { session } = viewer;
+    if (session?.id !== command.requestId) return;
+    this.#world.trace(viewer, `fetches ${session.asset.id}/${command.from}-${command.to}`);
+    session.heardMs = this.#world.nowMs;
+    this.origin.start(viewer, session, command);
+  }
+
+  /** The planner gives up: the worker goes on alone. */
+  givenUp(viewer: Viewer, requestId: number): void {
+    const { session } = viewer;
+    if (session?.id !== requestId || session.phase !== "planned") return;
+    session.phase = "alone";
+    this.#world.shell.run(viewer, viewer.planner.close(session.id));
+    this.#goAlone(viewer, session);
+  }
+
+  #goAlone(viewer: Viewer, session: Session): void {
+    if (session.alone) return;
+    session.alone = true;
+    this.#world.stats.alone++;
+    this.#world.trace(viewer, `goes alone with ${session.asset.id}`);
+    const have = this.#have(viewer, session.asset);
+    let from = session.next;
+    while (from < session.asset.pieceCount && have.has(from)) from++;
+    let to = session.asset.pieceCount;
+    while (to > from && have.has(to - 1)) to--;
+    if (from < to) this.origin.start(viewer, session, { from, to });
+  }
+
+  tick(viewer: Viewer): void {
+    const { session } = viewer;
+    const { nowMs, guard, shell } = this.#world;
+    if (!session) {
+      viewer.ticking = false;
+      return;
+    }
+    this.#world.after(TICK_MS, KIND.tick, viewer.index);
+    guard.open(viewer, session.openedMs, session.asset);
+    if (session.phase !== "planned") return;
+    viewer.planner.setDeadline(session.id, this.#deadlineMs(viewer, session));
+    shell.run(viewer, viewer.planner.tick(nowMs));
+    const silent = nowMs - session.heardMs >= SILENCE_MS;
+    if (viewer.session === session && silent) this.#goAlone(viewer, session);
+  }
+
+  /** A piece came from a peer: verified before anybody sees it. */
+  peerPiece(viewer: Viewer, { from, askId, asset: index, piece, bytes, genuine }: PeerPiece): void {
+    const { planner } = viewer;
+    const { stats, shell, nowMs, config } = this.#world;
+    const peerId = String(from);
+    if (!planner.askOf(peerId, askId)) {
+      stats.duplicateBytes += bytes;
+      return;
+    }
+    if (!genuine && config.plant !== "accept-corrupt") {
+      stats.rejectedBytes += bytes;
+      this.#world.trace(viewer, `gets wrong bytes from ${from}`);
+      return shell.run(viewer, planner.pieceCorrupt(peerId, nowMs));
+    }
+    if (!genuine) viewer.wrong.add(`${index} ${piece}`);
+    const asset = this.#world.catalogue.at(index);
+    const first = this.add(viewer, asset, piece);
+    if (first) stats.meshPiece(bytes, nowMs - Math.max(viewer.session?.openedMs ?? nowMs, 0));
+    else stats.duplicateBytes += bytes;
+    shell.run(viewer, planner.pieceArrived(peerId, askId, bytes, nowMs));
+    this.arrived(viewer);
+  }
+
+  /** A verified piece. @returns Whether it is new. */
+  add(viewer: Viewer, asset: Asset, piece: number): boolean {
+    if (!this.#have(viewer, asset).add(piece)) return false;
+    if (this.#world.config.mesh) this.#world.mesh.added(viewer, asset.index, piece);
+    return true;
+  }
+
+  /** Something new is here: the page takes what it can. */
+  arrived(viewer: Viewer): void {
+    const { session } = viewer;
+    if (!session) return;
+    session.heardMs = this.#world.nowMs;
+    if (session.phase !== "passing") this.#progress(viewer, session);
+  }
+
+  #progress(viewer: Viewer, session: Session): void {
+    const have = this.#have(viewer, session.asset);
+    const before = session.next;
+    while (session.next < session.asset.pieceCount && have.has(session.next)) session.next++;
+    if (session.next === session.asset.pieceCount) return this.complete(viewer, session);
+    if (session.next === before || session.phase !== "planned") return;
+    const { shell, nowMs } = this.#world;
+    shell.run(viewer, viewer.planner.advance(session.id, session.next, nowMs));
+  }
+
+  complete(viewer: Viewer, session: Session): void {
+    const { stats, guard, nowMs, shell, audience, config } = this.#world;
+    if (viewer.session !== session) return;
+    if (config.plant === "forget-request") return;
+    guard.delivered(viewer, session.asset);
+    stats.completed(nowMs - session.openedMs);
+    this.#world.trace(viewer, `has ${session.asset.id} after ${(nowMs - session.openedMs) | 0} ms`);
+    viewer.session = undefined;
+    viewer.player.add(nowMs);
+    shell.run(viewer, viewer.planner.close(session.id));
+    this.#verifyLate(viewer, session.asset);
+    audience.want(viewer);
+  }
+
+  /** Only the network can make a request fail. */
+  failed(viewer: Viewer, session: Session): void {
+    const { stats, guard, shell, audience } = this.#world;
+    guard.failed(viewer, session.openedMs);
+    stats.failed++;
+    viewer.session = undefined;
+    shell.run(viewer, viewer.planner.close(session.id));
+    audience.retry(viewer);
+  }
+
+  #attest(viewer: Viewer, asset: Asset): void {
+    const { nowMs, config, queue, indexDown } = this.#world;
+    viewer.asking++;
+    const rttMs = viewer.traits.serverRttMs;
+    const sentMs = Math.max(nowMs, viewer.indexJoinedMs);
+    if (indexDown || sentMs > nowMs + ANSWER_TIMEOUT_MS) {
+      return this.#world.after(ANSWER_TIMEOUT_MS, KIND.attestLost, viewer.index, asset.index);
+    }
+    const heardMs = sentMs + rttMs / 2;
+    asset.attestedMs = Math.min(asset.attestedMs, heardMs + config.attestMs);
+    const readyMs = Math.max(heardMs, asset.attestedMs) + rttMs / 2;
+    queue.push(readyMs, KIND.attested, viewer.index, asset.index);
+  }
+
+  attested(viewer: Viewer, index: number): void {
+    viewer.asking--;
+    viewer.attested.add(index);
+    const asset = this.#world.catalogue.at(index);
+    const { session } = viewer;
+    if (session?.asset !== asset) return this.#verifyLate(viewer, asset);
+    if (session.phase === "waiting") return this.decide(viewer, session.id);
+    this.#claimAll(viewer, session);
+    this.#verifyLate(viewer, asset);
+  }
+
+  /** Bytes that pass through turn out to be attested: neighbours hear that they are on their way. */
+  #claimAll(viewer: Viewer, { asset }: Session): void {
+    if (this.#have(viewer, asset).complete) return;
+    this.#world.mesh.claim(viewer, asset.index, 0, asset.pieceCount);
+  }
+
+  /** Pieces that passed through before their attestation was known. */
+  #verifyLate(viewer: Viewer, asset: Asset): void {
+    const pieces = viewer.unverified.get(asset.index);
+    if (!pieces || !viewer.attested.has(asset.index)) return;
+    viewer.unverified.delete(asset.index);
+    for (let piece = 0; piece < asset.pieceCount; piece++) {
+      if (pieces.has(piece)) this.add(viewer, asset, piece);
+    }
+  }
+
+  #deadlineMs(viewer: Viewer, session: Session): number {
+    const { nowMs } = this.#world;
+    const known = session.phase !== "waiting" || viewer.attested.has(session.asset.index);
+    const bytes = known ? session.asset.pieceCount * PIECE_BYTES : EXPECTED_BYTES;
+    const originMs = viewer.planner.originMs(bytes);
+    const playback = viewer.player.playback(nowMs);
+    return deadlineOf({ openedMs: session.openedMs, nowMs, playback, originMs });
+  }
+
+  #patientUntil(viewer: Viewer, session: Session): number {
+    const originMs = viewer.planner.originMs(session.asset.pieceCount * PIECE_BYTES);
+    const { openedMs } = session;
+    return openedMs + patienceMs(openedMs, this.#deadlineMs(viewer, session), originMs);
+  }
+
+  #have(viewer: Viewer, asset: Asset): PieceSet {
+    let have = viewer.have.get(asset.index);
+    if (!have) {
+      have = new PieceSet(asset.pieceCount);
+      viewer.have.set(asset.index, have);
+    }
+    return have;
+  }
+}

@@ -1,0 +1,10 @@
+/**
+ * What tests use of the simulator.
+ * @module
+ */
+export { Cliques } from "./cliques.js";
+export { configOf } from "./config.js";
+export { EventQueue } from "./event-queue.js";
+export { InvariantError } from "./guard.js";
+export { main } from "./main.js";
+export { simulate } from "./simulation.js";

@@ -1,0 +1,87 @@
+/**
+ * What is counted while a run lasts.
+ * @module
+ */
+import type { Viewer } from "./viewer.js";
+
+/** Numbers that grow without a closure each. */
+class Samples {
+  #values = new Float32Array(1_024);
+  #count = 0;
+
+  get count(): number {
+    return this.#count;
+  }
+
+  add(value: number): void {
+    if (this.#count === this.#values.length) {
+      const longer = new Float32Array(2 * this.#count);
+      longer.set(this.#values);
+      this.#values = longer;
+    }
+    this.#values[this.#count++] = value;
+  }
+
+  /** Quantiles, 0 if there are no samples. */
+  quantiles(...shares: readonly number[]): number[] {
+    const sorted = this.#values.slice(0, this.#count).sort();
+    return shares.map(
+      (share) => sorted[Math.min(this.#count - 1, Math.floor(share * this.#count))] ?? 0,
+    );
+  }
+}
+
+/** One of so many mesh pieces is remembered for the quantiles. */
+const PIECE_SAMPLE = 8;
+
+export class Stats {
+  meshBytes = 0;
+  originBytes = 0;
+  originFirstBytes = 0;
+  duplicateBytes = 0;
+  rejectedBytes = 0;
+  sentBytes = 0;
+  asks = 0;
+  cancels = 0;
+  busy = 0;
+  absent = 0;
+  planned = 0;
+  passed = 0;
+  alone = 0;
+  failed = 0;
+  originRuns = 0;
+  linksOpened = 0;
+  readonly drops = { corrupt: 0, stalled: 0 };
+  stalls = 0;
+  stallMs = 0;
+  readonly delays = new Samples();
+  readonly startups = new Samples();
+  readonly pieceDelays = new Samples();
+  readonly uploads = new Samples();
+  #pieces = 0;
+
+  /** `delayMs`: since the request was opened. */
+  meshPiece(bytes: number, delayMs: number): void {
+    this.meshBytes += bytes;
+    if (this.#pieces++ % PIECE_SAMPLE === 0) this.pieceDelays.add(delayMs);
+  }
+
+  originPiece(bytes: number, first: boolean): void {
+    this.originBytes += bytes;
+    if (first) this.originFirstBytes += bytes;
+    else this.duplicateBytes += bytes;
+  }
+
+  completed(delayMs: number): void {
+    this.delays.add(delayMs);
+  }
+
+  /** A viewer leaves, or the run ends. */
+  left(viewer: Viewer): void {
+    const { player } = viewer;
+    this.stalls += player.stalls;
+    this.stallMs += player.stallMs;
+    if (player.startupMs >= 0) this.startups.add(player.startupMs);
+    this.uploads.add(viewer.uploadedBytes);
+  }
+}
