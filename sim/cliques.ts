@@ -79,7 +79,9 @@ export class Cliques {
     this.#of.set(member, clique);
     if (clique.members.size > this.membersMax) this.#split(clique, change);
     else this.#bridge(clique, change);
-    return change;
+    // A split may have parted some of them again.
+    const link = change.link.filter(([a, b]) => this.#related(a, b));
+    return { link, unlink: change.unlink };
   }
 
   leave(member: number): CliqueChange {
@@ -88,11 +90,16 @@ export class Cliques {
     if (!clique) return change;
     this.#of.delete(member);
     clique.members.delete(member);
-    this.#unbridge(clique, member);
+    this.#unbridge(clique, member, change);
     if (clique.members.size === 0) this.#groups.get(clique.group)?.delete(clique);
     else if (clique.members.size < this.membersMin) this.#merge(clique, change);
     else this.#bridge(clique, change);
     return change;
+  }
+
+  #related(a: number, b: number): boolean {
+    const clique = this.#of.get(a);
+    return clique !== undefined && (clique === this.#of.get(b) || clique.bridges.get(a) === b);
   }
 
   #choose(member: number, group: number): Clique {
@@ -145,7 +152,7 @@ export class Cliques {
     const half = this.#create(clique.group);
     for (const member of leaving) {
       clique.members.delete(member);
-      this.#unbridge(clique, member);
+      this.#unbridge(clique, member, change);
       half.members.add(member);
       this.#of.set(member, half);
     }
@@ -167,8 +174,8 @@ export class Cliques {
     if (!into) return this.#bridge(clique, change);
     this.#cliquesOf(clique.group).delete(clique);
     for (const member of clique.members) {
+      this.#unbridge(clique, member, change);
       for (const other of into.members) change.link.push([member, other]);
-      this.#unbridge(clique, member);
     }
     for (const member of clique.members) {
       into.members.add(member);
@@ -198,10 +205,12 @@ export class Cliques {
     }
   }
 
-  #unbridge(clique: Clique, member: number): void {
+  #unbridge(clique: Clique, member: number, change: CliqueChange): void {
     const other = clique.bridges.get(member);
+    if (other === undefined) return;
     clique.bridges.delete(member);
-    if (other !== undefined) this.#of.get(other)?.bridges.delete(other);
+    this.#of.get(other)?.bridges.delete(other);
+    change.unlink.push([member, other]);
   }
 }
 

@@ -7,8 +7,10 @@ import { PieceSet } from "../src/core/piece-set.js";
 import { deadlineOf, patienceMs } from "../src/engine/deadline.js";
 import type { Command } from "../src/engine/planner.js";
 import { PIECE_BYTES } from "../src/protocol/limits.js";
+import { Attestations } from "./attestations.js";
 import type { Asset } from "./catalogue.js";
 import { Origin } from "./origin.js";
+import type { FetchReason } from "./stats.js";
 import type { Viewer } from "./viewer.js";
 import { KIND, type World } from "./world.js";
 
@@ -20,6 +22,8 @@ export interface Session {
   /** Next piece that the page takes. */
   next: number;
   heardMs: number;
+  /** Pieces that the origin was asked for. */
+  readonly ordered: PieceSet;
   /** The worker went on without the host. */
   alone: boolean;
 }
@@ -36,17 +40,18 @@ interface PeerPiece {
 
 const TICK_MS = 50;
 const SILENCE_MS = 2_500;
-const ANSWER_TIMEOUT_MS = 5_000;
 /** Before the length is known. */
 const EXPECTED_BYTES = 2 ** 20;
 
 export class Deliveries {
   readonly #world: World;
   readonly origin: Origin;
+  readonly attestations: Attestations;
 
   constructor(world: World) {
     this.#world = world;
     this.origin = new Origin(world);
+    this.attestations = new Attestations(world);
   }
 
   open(viewer: Viewer, asset: Asset): void {
@@ -54,6 +59,7 @@ export class Deliveries {
     const session: Session = {
       ...{ id: ++viewer.lastSession, asset, openedMs: nowMs, phase: "waiting" as const },
       ...{ next: 0, heardMs: nowMs, alone: false },
+      ordered: new PieceSet(asset.pieceCount),
     };
     viewer.session = session;
     asset.wanted = true;
@@ -66,7 +72,7 @@ export class Deliveries {
       this.#world.after(TICK_MS, KIND.tick, viewer.index);
     }
     if (viewer.attested.has(asset.index)) return this.decide(viewer, session.id);
-    this.#attest(viewer, asset);
+    this.attestations.ask(viewer, asset);
     const originMs = viewer.planner.originMs(EXPECTED_BYTES);
     const waitMs = patienceMs(nowMs, this.#deadlineMs(viewer, session), originMs);
     if (waitMs <= 0) return this.decide(viewer, session.id);
@@ -79,7 +85,7 @@ export class Deliveries {
     if (!session || session.id !== sessionId || session.phase !== "waiting") return;
     if (!viewer.attested.has(session.asset.index) || !this.#answerable(viewer, session)) {
       this.#passThrough(viewer, session);
-      if (viewer.attested.has(session.asset.index)) this.#claimAll(viewer, session);
+      if (viewer.attested.has(session.asset.index)) this.attestations.claim(viewer, session.asset);
       return;
     }
     this.#plan(viewer, session);
@@ -104,6 +110,7 @@ export class Deliveries {
     const request = {
       ...{ id: session.id, assetId: asset.id, pieceCount: asset.pieceCount },
       pieces: { from: 0, to: asset.pieceCount },
+      attestedTo: asset.pieceCount,
       deadlineMs: this.#deadlineMs(viewer, session),
       patientUntilMs: this.#patientUntil(viewer, session),
     };
@@ -114,6 +121,7 @@ export class Deliveries {
   #passThrough(viewer: Viewer, session: Session): void {
     session.phase = "passing";
     this.#world.stats.passed++;
+    this.#world.stats.passedPieces += session.asset.pieceCount;
     this.#world.trace(viewer, `passes ${session.asset.id} through`);
     this.origin.start(viewer, session, { from: 0, to: session.asset.pieceCount });
   }
@@ -124,7 +132,22 @@ export class Deliveries {
     if (session?.id !== command.requestId) return;
     this.#world.trace(viewer, `fetches ${session.asset.id}/${command.from}-${command.to}`);
     session.heardMs = this.#world.nowMs;
+    for (let piece = command.from; piece < command.to; piece++) {
+      this.#world.stats.fetched[this.#reasonFor(viewer, session, piece)]++;
+    }
     this.origin.start(viewer, session, command);
+  }
+
+  /** What the mesh had to offer when the planner chose the origin for a piece. */
+  #reasonFor(viewer: Viewer, { asset }: Session, piece: number): FetchReason {
+    let reason: FetchReason = "first";
+    for (const peer of viewer.links.keys()) {
+      const other = this.#world.alive(peer);
+      if (other?.have.get(asset.index)?.has(piece)) return "held";
+      const { session } = other ?? {};
+      if (session?.asset === asset && session.ordered.has(piece)) reason = "coming";
+    }
+    return reason;
   }
 
   /** The planner gives up: the worker goes on alone. */
@@ -223,7 +246,7 @@ export class Deliveries {
     viewer.session = undefined;
     viewer.player.add(nowMs);
     shell.run(viewer, viewer.planner.close(session.id));
-    this.#verifyLate(viewer, session.asset);
+    this.attestations.verifyLate(viewer, session.asset);
     audience.want(viewer);
   }
 
@@ -235,47 +258,6 @@ export class Deliveries {
     viewer.session = undefined;
     shell.run(viewer, viewer.planner.close(session.id));
     audience.retry(viewer);
-  }
-
-  #attest(viewer: Viewer, asset: Asset): void {
-    const { nowMs, config, queue, indexDown } = this.#world;
-    viewer.asking++;
-    const rttMs = viewer.traits.serverRttMs;
-    const sentMs = Math.max(nowMs, viewer.indexJoinedMs);
-    if (indexDown || sentMs > nowMs + ANSWER_TIMEOUT_MS) {
-      return this.#world.after(ANSWER_TIMEOUT_MS, KIND.attestLost, viewer.index, asset.index);
-    }
-    const heardMs = sentMs + rttMs / 2;
-    asset.attestedMs = Math.min(asset.attestedMs, heardMs + config.attestMs);
-    const readyMs = Math.max(heardMs, asset.attestedMs) + rttMs / 2;
-    queue.push(readyMs, KIND.attested, viewer.index, asset.index);
-  }
-
-  attested(viewer: Viewer, index: number): void {
-    viewer.asking--;
-    viewer.attested.add(index);
-    const asset = this.#world.catalogue.at(index);
-    const { session } = viewer;
-    if (session?.asset !== asset) return this.#verifyLate(viewer, asset);
-    if (session.phase === "waiting") return this.decide(viewer, session.id);
-    this.#claimAll(viewer, session);
-    this.#verifyLate(viewer, asset);
-  }
-
-  /** Bytes that pass through turn out to be attested: neighbours hear that they are on their way. */
-  #claimAll(viewer: Viewer, { asset }: Session): void {
-    if (this.#have(viewer, asset).complete) return;
-    this.#world.mesh.claim(viewer, asset.index, 0, asset.pieceCount);
-  }
-
-  /** Pieces that passed through before their attestation was known. */
-  #verifyLate(viewer: Viewer, asset: Asset): void {
-    const pieces = viewer.unverified.get(asset.index);
-    if (!pieces || !viewer.attested.has(asset.index)) return;
-    viewer.unverified.delete(asset.index);
-    for (let piece = 0; piece < asset.pieceCount; piece++) {
-      if (pieces.has(piece)) this.add(viewer, asset, piece);
-    }
   }
 
   #deadlineMs(viewer: Viewer, session: Session): number {

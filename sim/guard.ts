@@ -78,9 +78,7 @@ export class Guard {
   fail(viewer: Viewer | undefined, what: string): never {
     const { config, nowMs } = this.#world;
     const who = viewer ? `, viewer ${viewer.index}` : "";
-    throw new InvariantError(
-      `seed ${config.seed}, ${(nowMs / 1_000).toFixed(3)} s${who}: ${what}`,
-    );
+    throw new InvariantError(`seed ${config.seed}, ${(nowMs / 1_000).toFixed(3)} s${who}: ${what}`);
   }
 
   /** Watches every ask of every planner: it must fit the pull window. @returns Ends the watch. */

@@ -78,7 +78,10 @@ export class Mesh {
   }
 
   #change({ link, unlink }: CliqueChange): void {
-    for (const [a, b] of unlink) this.close(a, b);
+    for (const [a, b] of unlink) {
+      // Those who lose a neighbour that left notice by themselves.
+      if (this.#world.alive(a) && this.#world.alive(b)) this.close(a, b);
+    }
     for (const [a, b] of link) this.#dial(a, b);
   }
 
@@ -219,17 +222,18 @@ export class Mesh {
     const viewer = this.#world.alive(to);
     if (!viewer?.links.has(from)) return;
     const { planner } = viewer;
+    const { id } = this.#world.viewer(from);
     const asset = this.#world.catalogue.at(message.asset);
     const { nowMs } = this.#world;
-    if (kind === KIND.claim) return planner.claimed(String(from), asset.id, message, nowMs);
+    if (kind === KIND.claim) return planner.claimed(id, asset.id, message, nowMs);
     let pieces = asset.all;
-    const known = planner.holdingsOf(String(from), asset.id);
+    const known = planner.holdingsOf(id, asset.id);
     if (message.bits && known !== asset.all) {
       const some = known ?? new PieceSet(asset.pieceCount);
       some.addBits(message.bits, message.from);
       if (!some.complete) pieces = some;
     }
-    this.#world.shell.run(viewer, planner.setHoldings(String(from), asset.id, pieces, nowMs));
+    this.#world.shell.run(viewer, planner.setHoldings(id, asset.id, pieces, nowMs));
   }
 }
 

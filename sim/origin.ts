@@ -34,6 +34,7 @@ export class Origin {
   start(viewer: Viewer, session: Session, { from, to }: PieceRange): void {
     const at = this.#free.pop() ?? this.#runs.length;
     const startedMs = this.#world.nowMs;
+    session.ordered.addRange(from, to);
     this.#runs[at] = { viewer, session, from, to, next: from - 1, startedMs, firstByteMs: 0 };
     this.#world.stats.originRuns++;
     this.#world.after(viewer.traits.originFirstByteMs, KIND.origin, at);
@@ -79,7 +80,9 @@ export class Origin {
     const { asset } = session;
     const bytes = catalogue.bytesOf(asset, piece);
     const attested = viewer.attested.has(asset.index) || !config.mesh;
-    const first = attested ? deliveries.add(viewer, asset, piece) : this.#keep(viewer, asset, piece);
+    const first = attested
+      ? deliveries.add(viewer, asset, piece)
+      : this.#keep(viewer, asset, piece);
     stats.originPiece(bytes, first);
     if (session.phase === "planned") {
       shell.run(viewer, viewer.planner.originArrived(session.id, piece, bytes, nowMs));
@@ -99,7 +102,9 @@ export class Origin {
 
   /** Whether peers have brought all that is left. */
   #needless({ viewer, session, next, to }: Run): boolean {
-    return session.phase !== "passing" && !!viewer.have.get(session.asset.index)?.hasRange(next, to);
+    return (
+      session.phase !== "passing" && !!viewer.have.get(session.asset.index)?.hasRange(next, to)
+    );
   }
 
   #end(at: number, run: Run, complete: boolean): void {

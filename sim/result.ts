@@ -41,6 +41,7 @@ export function resultOf(world: World) {
     counts: {
       ...{ planned: stats.planned, passed: stats.passed, alone: stats.alone, failed: stats.failed },
       ...{ asks: stats.asks, cancels: stats.cancels, busy: stats.busy, absent: stats.absent },
+      fetchedPieces: { ...stats.fetched, passed: stats.passedPieces },
       ...{ originRuns: stats.originRuns, links: stats.linksOpened },
       ...{ droppedCorrupt: stats.drops.corrupt, droppedStalled: stats.drops.stalled },
       ...{ events: queue.count, eventsPeak: queue.peak },
@@ -62,8 +63,15 @@ const LINES: readonly (readonly [string, (result: Result) => string])[] = [
   ["stalls, seconds", ({ stalls, stallS }) => `${stalls}, ${stallS}`],
   ["request ms p50 / p95 / p99", ({ requestMs: { p50, p95, p99 } }) => `${p50} / ${p95} / ${p99}`],
   ["mesh piece ms p50 / p95", ({ meshPieceMs: { p50, p95 } }) => `${p50} / ${p95}`],
-  ["uploaded MiB p50 / p95 / max", ({ uploadMiB: { p50, p95, max } }) => `${p50} / ${p95} / ${max}`],
+  [
+    "uploaded MiB p50 / p95 / max",
+    ({ uploadMiB: { p50, p95, max } }) => `${p50} / ${p95} / ${max}`,
+  ],
   ["planned / passed / alone", ({ counts: c }) => `${c.planned} / ${c.passed} / ${c.alone}`],
+  [
+    "origin: first / coming / held / passed",
+    ({ counts: { fetchedPieces: f } }) => `${f.first} / ${f.coming} / ${f.held} / ${f.passed}`,
+  ],
   ["asks / busy / absent", ({ counts: c }) => `${c.asks} / ${c.busy} / ${c.absent}`],
   ["dropped corrupt / stalled", ({ counts: c }) => `${c.droppedCorrupt} / ${c.droppedStalled}`],
 ];
@@ -72,9 +80,9 @@ const LINES: readonly (readonly [string, (result: Result) => string])[] = [
 export function report(mesh: Result, twin: Result): string {
   const head = `${mesh.scenario}, seed ${mesh.seed}: ${mesh.viewers} viewers in ${mesh.cliques} cliques, ${mesh.seconds} s`;
   const rows = LINES.map(
-    ([name, text]) => `  ${name.padEnd(30)}${text(mesh).padStart(24)}${text(twin).padStart(24)}`,
+    ([name, text]) => `  ${name.padEnd(40)}${text(mesh).padStart(26)}${text(twin).padStart(26)}`,
   );
-  return [head, `${"".padEnd(32)}${"mesh".padStart(24)}${"CDN only".padStart(24)}`, ...rows].join(
+  return [head, `${"".padEnd(42)}${"mesh".padStart(26)}${"CDN only".padStart(26)}`, ...rows].join(
     "\n",
   );
 }

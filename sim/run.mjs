@@ -12,7 +12,11 @@ if (process.env.NEARCAST_SIM_CHILD === "1") {
   const { main } = await import(await bundle());
   process.exitCode = main(process.argv.slice(2));
 } else {
-  const args = [`--max-old-space-size=${HEAP_MAX_MIB}`, "--enable-source-maps", ...process.execArgv];
+  const args = [
+    `--max-old-space-size=${HEAP_MAX_MIB}`,
+    "--enable-source-maps",
+    ...process.execArgv,
+  ];
   const child = spawn(
     process.execPath,
     [...args, fileURLToPath(import.meta.url), ...process.argv.slice(2)],

@@ -92,7 +92,7 @@ function dispatchToViewer(world: World, viewer: Viewer, kind: number, b: number)
     case KIND.decide:
       return world.deliveries.decide(viewer, b);
     case KIND.attested:
-      return world.deliveries.attested(viewer, b);
+      return world.deliveries.attestations.arrived(viewer, b);
     case KIND.attestLost:
       viewer.asking--;
       return;

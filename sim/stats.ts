@@ -34,6 +34,12 @@ class Samples {
 /** One of so many mesh pieces is remembered for the quantiles. */
 const PIECE_SAMPLE = 8;
 
+/**
+ * Why the planner ordered a piece from the origin: no linked peer had it; one was fetching it as well; one
+ * held it, but was too slow, busy or silent.
+ */
+export type FetchReason = "first" | "coming" | "held";
+
 export class Stats {
   meshBytes = 0;
   originBytes = 0;
@@ -51,6 +57,10 @@ export class Stats {
   failed = 0;
   originRuns = 0;
   linksOpened = 0;
+  /** Pieces that planners ordered from the origin. */
+  readonly fetched: Record<FetchReason, number> = { first: 0, coming: 0, held: 0 };
+  /** Pieces of requests that passed through. */
+  passedPieces = 0;
   readonly drops = { corrupt: 0, stalled: 0 };
   stalls = 0;
   stallMs = 0;

@@ -58,6 +58,7 @@ export interface LinkInfo {
 
 const STATS_INTERVAL_MS = 1_000;
 const CONSENT_KEY = "nearcast-consent";
+const PAUSED_KEY = "nearcast-paused";
 
 /**
  * Nearcast in one page. Events (`CustomEvent`): `stats` (detail: {@link NearcastStats}, at most once a
@@ -105,7 +106,11 @@ export class Nearcast extends EventTarget {
   async #open(): Promise<void> {
     const missing = missingFeature();
     if (missing) return this.#off(missing);
-    if (this.#config.consent === "required" && !consentGiven()) return this.#off("consent");
+    const answer = remembered(CONSENT_KEY);
+    if (answer === "no" || (this.#config.consent === "required" && answer !== "yes")) {
+      return this.#off("consent");
+    }
+    this.#paused = remembered(PAUSED_KEY) === "yes";
     try {
       await this.#start();
     } catch (error) {
@@ -132,32 +137,32 @@ export class Nearcast extends EventTarget {
     return (this.#host?.links ?? []).map((link) => this.#linkInfo(link));
   }
 
-  /** Stops sharing in all tabs of this profile until {@link resume}; requests go to the origin. */
+  /** Stops sharing in all pages of this profile until {@link resume}; requests go to the origin. */
   pause(): void {
+    this.#remember(PAUSED_KEY, true);
     this.#switch(false);
     this.#tell?.({ type: "switch", enabled: false });
   }
 
   /** Takes up sharing again. */
   resume(): void {
+    this.#remember(PAUSED_KEY, false);
     this.#switch(true);
     this.#tell?.({ type: "switch", enabled: true });
   }
 
-  /** Ends Nearcast in this page for good; requests under way finish from the origin. */
+  /**
+   * Ends Nearcast in this page for good: it shares nothing any more. Requests under way finish from the
+   * origin; later ones are served as far as other tabs and the store can.
+   */
   stop(): void {
-    this.#configureWorker(false);
     this.#lifetime.abort(new NearcastError("mesh/unavailable", "Cannot use mesh: it was stopped"));
     this.#off("stopped");
   }
 
   /** The viewer's answer to the question of consent; remembered for this site. */
   consent(given: boolean): void {
-    try {
-      localStorage.setItem(CONSENT_KEY, given ? "yes" : "no");
-    } catch (error) {
-      this.#failed(error); // storage is blocked: the answer holds for this page
-    }
+    this.#remember(CONSENT_KEY, given);
     if (given && this.#reason === "consent") {
       if (this.#bridge) this.#on();
       else void this.open();
@@ -189,7 +194,7 @@ export class Nearcast extends EventTarget {
     });
     this.#role = "guest";
     this.#reason = undefined;
-    this.#configureWorker(true);
+    this.#configureWorker(this.#enabled);
     this.#tell = openTabs((message) => this.#hear(message), signal);
     const timer = setInterval(() => this.#emit("stats", this.stats()), STATS_INTERVAL_MS);
     signal.addEventListener("abort", () => clearInterval(timer));
@@ -303,6 +308,14 @@ export class Nearcast extends EventTarget {
     this.#bridge?.configure({ enabled, include, exclude });
   }
 
+  #remember(key: string, yes: boolean): void {
+    try {
+      localStorage.setItem(key, yes ? "yes" : "no");
+    } catch (error) {
+      this.#failed(error); // storage is blocked: the answer holds for this page
+    }
+  }
+
   #linkInfo(link: PeerLink): LinkInfo {
     return {
       peerId: link.peerId,
@@ -339,11 +352,11 @@ function missingFeature(): string | undefined {
   return undefined;
 }
 
-function consentGiven(): boolean {
+function remembered(key: string): string | undefined {
   try {
-    return localStorage.getItem(CONSENT_KEY) === "yes";
+    return localStorage.getItem(key) ?? undefined;
   } catch {
-    return false; // storage is blocked: nobody ever said yes
+    return undefined; // storage is blocked: nobody ever answered
   }
 }
 

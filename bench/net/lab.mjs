@@ -132,7 +132,10 @@ export class Lab {
     const browser = await openBrowser({
       executablePath: wrapper,
       userDataDir,
+      // The lab ends its browsers itself, before their namespaces.
       handleSIGINT: false,
+      handleSIGTERM: false,
+      handleSIGHUP: false,
       args: [
         `--unsafely-treat-insecure-origin-as-secure=${this.site.url}`,
         // mDNS names need multicast, which the router does not carry.

@@ -17,6 +17,7 @@ const LEASE_MS = 2_000;
 /** Ended leases are remembered for a while: the next in rank counts from their end. */
 const REMEMBERED_MS = 10_000;
 const CLAIMS_PER_ASSET_MAX = 256;
+const ASSETS_MAX = 256;
 
 export class Claims {
   readonly #byAsset = new Map<string, Claim[]>();
@@ -26,8 +27,10 @@ export class Claims {
       ({ untilMs }) => untilMs + REMEMBERED_MS > nowMs,
     );
     known.push({ peerId, pieces, untilMs: nowMs + LEASE_MS });
+    this.#byAsset.delete(assetId);
     this.#byAsset.set(assetId, known.slice(-CLAIMS_PER_ASSET_MAX));
-    this.#forgetOld(nowMs);
+    const [oldest] = this.#byAsset.keys();
+    if (this.#byAsset.size > ASSETS_MAX && oldest !== undefined) this.#byAsset.delete(oldest);
   }
 
   /** The peer showed progress with the asset. */
@@ -58,20 +61,13 @@ export class Claims {
   }
 
   /** Whether anybody has claimed any of the asset's pieces lately. */
-  any(assetId: string): boolean {
-    return this.#byAsset.has(assetId);
+  any(assetId: string, nowMs: number): boolean {
+    const claims = this.#byAsset.get(assetId) ?? [];
+    return claims.some(({ untilMs }) => untilMs + REMEMBERED_MS > nowMs);
   }
 
   #of(assetId: string, piece: number): Claim[] {
     const claims = this.#byAsset.get(assetId) ?? [];
     return claims.filter(({ pieces }) => piece >= pieces.from && piece < pieces.to);
-  }
-
-  #forgetOld(nowMs: number): void {
-    for (const [assetId, claims] of this.#byAsset) {
-      if (claims.every(({ untilMs }) => untilMs + REMEMBERED_MS <= nowMs)) {
-        this.#byAsset.delete(assetId);
-      }
-    }
   }
 }

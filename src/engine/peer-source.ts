@@ -17,6 +17,10 @@ export interface Ask {
   readonly timeoutMs: number;
 }
 
+/** Bit maps of one peer's holdings: 2 MiB, whatever the peer says of itself. */
+const HELD_PIECES_MAX = 2 ** 24;
+/** Assumed of a peer that has sent nothing yet: 20 Mbit/s, since links are tried with few pieces first. */
+const UNPROVEN_BYTES_PER_MS = 2_500;
 /** Consecutive time-outs after which a link is given up. */
 const STALLS_MAX = 4;
 const BACKOFF_MIN_MS = 100;
@@ -33,6 +37,8 @@ export class PeerSource {
   #backoffMs = BACKOFF_MIN_MS;
   #backoffUntilMs = 0;
   #stalls = 0;
+  /** Pieces of all assets in `holdings`: each costs a bit of memory, held or not. */
+  #heldPieces = 0;
 
   constructor(id: string, rttMs: number) {
     this.id = id;
@@ -46,6 +52,18 @@ export class PeerSource {
   /** Goodput in bytes per millisecond; `undefined` before the first piece. */
   get rateBytesPerMs(): number | undefined {
     return this.#rate.value;
+  }
+
+  /**
+   * Goodput to count on now, in bytes per millisecond: a peer that keeps us waiting for longer than its
+   * rate explains is as slow as that, and one that has proven nothing is no faster than the origin.
+   */
+  rateNow(nowMs: number, originRateBytesPerMs: number): number {
+    const rate = this.rateBytesPerMs ?? Math.min(originRateBytesPerMs, UNPROVEN_BYTES_PER_MS);
+    const [oldest] = this.asks.values();
+    const waitedMs = oldest ? nowMs - Math.max(oldest.askedMs, this.#lastArrivalMs) : 0;
+    const explainedMs = this.#rttMs + (2 * PIECE_BYTES) / rate;
+    return waitedMs > explainedMs ? Math.min(rate, PIECE_BYTES / waitedMs) : rate;
   }
 
   get queuedBytes(): number {
@@ -65,14 +83,22 @@ export class PeerSource {
     this.#rttMs = rttMs;
   }
 
-  /** Remembers holdings; the asset learned of first is forgotten when there are too many. */
+  /** Remembers holdings; what was learned first is forgotten when there is too much of it. */
   setHoldings(assetId: string, pieces: PieceSet): void {
-    this.holdings.delete(assetId);
+    this.forget(assetId);
     this.holdings.set(assetId, pieces);
-    if (this.holdings.size > HOLDINGS_PER_PEER_MAX) {
-      const [oldest] = this.holdings.keys();
-      if (oldest !== undefined) this.holdings.delete(oldest);
+    this.#heldPieces += pieces.pieceCount;
+    for (const oldest of this.holdings.keys()) {
+      const fits =
+        this.holdings.size <= HOLDINGS_PER_PEER_MAX && this.#heldPieces <= HELD_PIECES_MAX;
+      if (fits || oldest === assetId) return;
+      this.forget(oldest);
     }
+  }
+
+  forget(assetId: string): void {
+    this.#heldPieces -= this.holdings.get(assetId)?.pieceCount ?? 0;
+    this.holdings.delete(assetId);
   }
 
   holds(assetId: string, piece: number): boolean {

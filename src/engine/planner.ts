@@ -17,6 +17,7 @@ import type { PieceRange } from "../protocol/asset.js";
 import { PIECE_BYTES } from "../protocol/limits.js";
 import { Claims } from "./claims.js";
 import { rankOf } from "./election.js";
+import { type MeshOffer, originShare } from "./origin-share.js";
 import { OriginSource } from "./origin-source.js";
 import { type Ask, PeerSource } from "./peer-source.js";
 
@@ -35,6 +36,8 @@ export interface PlannedRequest {
   /** The pieces asked for, half-open. */
   readonly pieces: PieceRange;
   readonly deadlineMs: number;
+  /** Pieces before this one are attested; no other can be asked for. */
+  readonly attestedTo: number;
   /** Until then the request may wait for links and holders that are on their way. */
   readonly patientUntilMs: number;
 }
@@ -50,6 +53,7 @@ export type Command = Readonly<
 
 interface RequestState extends PlannedRequest {
   deadlineMs: number;
+  attestedTo: number;
   /** First piece that the page has not taken yet. */
   position: number;
   /** Pieces that the origin was asked for and has not sent yet. */
@@ -142,6 +146,7 @@ export class Planner {
     const request = this.#requests.get(requestId);
     if (!request) return [];
     this.#requests.delete(requestId);
+    if (!this.#isWantedAsset(request.assetId)) this.#have.delete(request.assetId);
     const commands: Command[] = [];
     for (const [key, { peerId, ask }] of this.#asked) {
       if (ask.assetId !== request.assetId || this.#wanted(ask.assetId, ask.piece)) continue;
@@ -155,6 +160,14 @@ export class Planner {
   setDeadline(requestId: number, deadlineMs: number): void {
     const request = this.#requests.get(requestId);
     if (request) request.deadlineMs = deadlineMs;
+  }
+
+  /** More of the asset is attested by now. */
+  allow(requestId: number, attestedTo: number, nowMs: number): Command[] {
+    const request = this.#requests.get(requestId);
+    if (!request) return [];
+    request.attestedTo = attestedTo;
+    return this.plan(nowMs);
   }
 
   /** The page has taken everything before `piece`. */
@@ -198,7 +211,7 @@ export class Planner {
     if (!peer) return [];
     this.#claims.renew(peerId, assetId, nowMs);
     if (pieces) peer.setHoldings(assetId, pieces);
-    else peer.holdings.delete(assetId);
+    else peer.forget(assetId);
     return this.#isWantedAsset(assetId) ? this.plan(nowMs) : [];
   }
 
@@ -407,7 +420,7 @@ export class Planner {
     if (this.#claims.covers(assetId, piece, nowMs)) return false;
     const sinceMs = Math.max(openedMs, this.#claims.endedMs(assetId, piece) ?? 0);
     const rank = rankOf(this.selfId, this.#peers.keys(), assetId, piece);
-    const alone = !this.#claims.any(assetId) && !this.heldByPeers(assetId, request.pieces);
+    const alone = !this.#claims.any(assetId, nowMs) && !this.heldByPeers(assetId, request.pieces);
     const steps = alone ? Math.min(rank, STEPS_MAX) : rank;
     return nowMs >= sinceMs + steps * this.#stepMs();
   }
@@ -418,49 +431,32 @@ export class Planner {
     return Math.min(STEP_MAX_MS, Math.max(STEP_MIN_MS, 0.75 * rttMs + 20));
   }
 
-  /** Rule 3: what peers will not bring before the deadline. */
+  /** Rule 3: what peers will not bring before the deadline, from the tail. */
   #hedge(request: RequestState, nowMs: number): Command[] {
     if (request.originFailures >= ORIGIN_FAILURES_MAX) return [];
-    const open = this.#missing(request).filter((piece) => !request.origin.has(piece));
+    const missing = this.#missing(request);
+    const open = missing.filter((piece) => !request.origin.has(piece));
     if (open.length === 0) return [];
-    const count = this.#originShare(request, open, nowMs);
+    const count = originShare({
+      openPieces: open.length,
+      owedPieces: missing.length - open.length,
+      slackMs: request.deadlineMs - nowMs,
+      mesh: this.#meshFor(request.assetId, open, nowMs),
+      origin: this.#origin,
+    });
     if (count === 0) return [];
     return runsOf(open.slice(open.length - count)).flatMap((run) =>
       this.#fetch(request, run, nowMs),
     );
   }
 
-  /** How many of the open pieces (the last ones) the origin should take for the deadline's sake. */
-  #originShare(request: RequestState, open: readonly number[], nowMs: number): number {
-    const { rateBytesPerMs, latencyMs } = this.#meshFor(request.assetId, open, nowMs);
-    const bytes = open.length * PIECE_BYTES;
-    const slackMs = request.deadlineMs - nowMs;
-    if (rateBytesPerMs > 0 && latencyMs + bytes / rateBytesPerMs <= slackMs) return 0;
-    if (rateBytesPerMs === 0) {
-      // Everybody who holds these pieces is silent or busy: wait while there is time for the origin.
-      return slackMs > 1.5 * this.#origin.expectedMs(bytes) + 100 ? 0 : open.length;
-    }
-    const lateForPeers = (bytes - rateBytesPerMs * Math.max(0, slackMs - latencyMs)) / PIECE_BYTES;
-    const originRate = this.#origin.rateBytesPerMs;
-    // Both finish together: latency + (bytes - x) / mesh = first byte + x / origin.
-    const together =
-      ((latencyMs - this.#origin.firstByteMs + bytes / rateBytesPerMs) *
-        ((rateBytesPerMs * originRate) / (rateBytesPerMs + originRate))) /
-      PIECE_BYTES;
-    return Math.max(0, Math.min(open.length, Math.round(Math.min(lateForPeers, together))));
-  }
-
   /** Rate and latency that the mesh has for these pieces. */
-  #meshFor(
-    assetId: string,
-    pieces: readonly number[],
-    nowMs: number,
-  ): { rateBytesPerMs: number; latencyMs: number } {
+  #meshFor(assetId: string, pieces: readonly number[], nowMs: number): MeshOffer {
     let rateBytesPerMs = 0;
     let latencyMs = 0;
     for (const peer of this.#peers.values()) {
       if (!peer.available(nowMs) || !pieces.some((piece) => peer.holds(assetId, piece))) continue;
-      rateBytesPerMs += peer.rateBytesPerMs ?? this.#origin.rateBytesPerMs;
+      rateBytesPerMs += peer.rateNow(nowMs, this.#origin.rateBytesPerMs);
       latencyMs = latencyMs === 0 ? peer.rttMs : Math.min(latencyMs, peer.rttMs);
     }
     return { rateBytesPerMs, latencyMs };
@@ -529,10 +525,10 @@ export class Planner {
   }
 
   /** Pieces within the look-ahead that are not here yet, in order. */
-  #missing({ assetId, position, pieces }: RequestState): number[] {
+  #missing({ assetId, position, pieces, attestedTo }: RequestState): number[] {
     const have = this.#have.get(assetId);
     const missing: number[] = [];
-    const end = Math.min(pieces.to, position + LOOK_AHEAD_PIECES);
+    const end = Math.min(pieces.to, attestedTo, position + LOOK_AHEAD_PIECES);
     for (let piece = position; piece < end; piece++) if (!have?.has(piece)) missing.push(piece);
     return missing;
   }

@@ -4,13 +4,14 @@
  * @module
  */
 import { deadlineOf, type PlaybackState, patienceMs } from "../engine/deadline.js";
-import type { Command, Planner } from "../engine/planner.js";
+import { type Command, LOOK_AHEAD_PIECES, type Planner } from "../engine/planner.js";
 import { type ByteRange, type PieceRange, piecesOfBytes, windowOf } from "../protocol/asset.js";
 import {
   OPEN_RANGE_JOINING_MAX_BYTES,
   OPEN_RANGE_MAX_BYTES,
   PIECE_BYTES,
   WINDOW_BYTES,
+  WINDOW_PIECES,
 } from "../protocol/limits.js";
 import { type VerifiedPiece, verifyPiece } from "../protocol/verify.js";
 import type { DeliveryMessage, HostMessage, Want } from "../protocol/worker-messages.js";
@@ -47,6 +48,9 @@ export class DeliverySession {
   readonly #hashed = new Set<number>();
   #asset: TrustedAsset | undefined;
   #pieces: PieceRange = { from: 0, to: 0 };
+  /** Next piece that the page needs. */
+  #position = 0;
+  readonly #attesting = new Set<number>();
   readonly #sent = new Set<number>();
   readonly #unverified = new Map<number, Uint8Array<ArrayBuffer>>();
   #planned = false;
@@ -89,7 +93,7 @@ export class DeliverySession {
     if (attesting) await this.#patiently(attesting);
     if (this.closed.aborted) return;
     const asset = trust.find(url);
-    if (!asset || !attested() || !(await this.#answerable(asset))) {
+    if (!asset || !attested() || !this.#answerable(asset)) {
       this.#passThrough(!trust.refused(url));
       void (attesting ?? Promise.resolve())
         .then(() => this.#attested())
@@ -137,12 +141,12 @@ export class DeliverySession {
   }
 
   /** Whether pieces can answer it, and somebody but the origin has them or soon will. */
-  async #answerable(asset: TrustedAsset): Promise<boolean> {
+  #answerable(asset: TrustedAsset): boolean {
     const { planner, library, hopeful } = this.#options;
     const range = this.#rangeOf(asset);
     if (!range) return false;
     this.#pieces = piecesOfBytes(range);
-    await this.#attestAll(asset);
+    this.#position = this.#pieces.from;
     const { from, to } = this.#pieces;
     if (library.have(asset).hasRange(from, to)) return true;
     if (planner.heldByPeers(asset.assetId, this.#pieces)) return true;
@@ -152,18 +156,36 @@ export class DeliverySession {
     return patientMs > 0 && (hopeful() || planner.linked);
   }
 
-  /** Asks for the attestation of the windows that are still missing; bodies above 4 MiB have several. */
-  async #attestAll(asset: TrustedAsset): Promise<void> {
-    const { from, to } = this.#pieces;
-    for (let window = windowOf(from); window <= windowOf(Math.max(from, to - 1)); window++) {
-      if (!asset.windows.has(window))
-        await this.#patiently(this.#options.attest(asset.url, window));
-      if (!asset.windows.has(window)) {
-        // Later windows are asked for as the request gets there; the first ones must be here.
-        void this.#options.attest(asset.url, window);
-        return;
-      }
+  /** Attests what comes next: the windows of the look-ahead and one more. */
+  #attestAhead(asset: TrustedAsset): void {
+    const end = Math.min(this.#pieces.to, this.#position + LOOK_AHEAD_PIECES + WINDOW_PIECES);
+    for (let window = windowOf(this.#position); window * WINDOW_PIECES < end; window++) {
+      if (asset.windows.has(window) || this.#attesting.has(window)) continue;
+      this.#attesting.add(window);
+      void this.#options
+        .attest(asset.url, window)
+        .then(() => {
+          if (asset.windows.has(window)) this.#allow(asset);
+          // Nobody vouches for what follows: the origin alone can go on.
+          else this.fail();
+        })
+        .catch(this.#options.onError);
     }
+  }
+
+  /** Tells worker and planner how far the asset is attested. */
+  #allow(asset: TrustedAsset): void {
+    if (this.closed.aborted) return;
+    this.#sendHashes();
+    const { planner, run, now } = this.#options;
+    run(planner.allow(this.id, this.#attestedTo(asset), now()));
+  }
+
+  /** The first piece from the position on that is not attested. */
+  #attestedTo(asset: TrustedAsset): number {
+    let window = windowOf(this.#position);
+    while (asset.windows.has(window)) window++;
+    return window * WINDOW_PIECES;
   }
 
   #plan(asset: TrustedAsset): void {
@@ -187,12 +209,14 @@ export class DeliverySession {
           pieceCount: have.pieceCount,
           pieces: this.#pieces,
           deadlineMs: this.deadlineMs,
+          attestedTo: this.#attestedTo(asset),
           patientUntilMs: this.#patientUntil(),
         },
         have,
         now(),
       ),
     );
+    this.#attestAhead(asset);
   }
 
   /** Pieces that are here already, in order, a few at a time. */
@@ -262,7 +286,8 @@ export class DeliverySession {
           this.#options.planner.originEnded(this.id, message.complete, this.#options.now()),
         );
       case "position":
-        this.#sendHashes();
+        this.#position = message.piece;
+        if (this.#asset) this.#attestAhead(this.#asset);
         return this.#options.run(
           this.#options.planner.advance(this.id, message.piece, this.#options.now()),
         );

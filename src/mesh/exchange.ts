@@ -3,9 +3,10 @@
  * library. A peer's bytes become pieces here, by verification, before anybody else sees them (rule R1).
  * @module
  */
+import { NearcastError } from "../core/errors.js";
 import { PieceSet } from "../core/piece-set.js";
 import type { Command, Planner } from "../engine/planner.js";
-import { bytesOfPiece, windowOf } from "../protocol/asset.js";
+import { bytesOfPiece, pieceCountOf, windowOf } from "../protocol/asset.js";
 import { verifyPiece } from "../protocol/verify.js";
 import type { DeliverySession } from "./delivery-session.js";
 import type { HaveGossip } from "./have-gossip.js";
@@ -66,7 +67,7 @@ export class Exchange {
 
   /** What links tell. */
   linkHandlers(): NeighbourHandlers {
-    const { planner, gossip, uploader, now, onLink, onError } = this.#options;
+    const { planner, trust, gossip, uploader, now, onLink, onError } = this.#options;
     return {
       onOpen: (link) => {
         planner.addPeer(link.peerId, link.rttMs ?? RTT_MS);
@@ -79,6 +80,15 @@ export class Exchange {
       },
       onRtt: (link, rttMs) => planner.setRtt(link.peerId, rttMs),
       onHave: (link, { assetId, pieceCount, from, bits }) => {
+        const trusted = trust.byId(assetId);
+        if (trusted && pieceCountOf(trusted.length) !== pieceCount) {
+          return link.close(
+            new NearcastError(
+              "protocol/violation",
+              "Cannot go on with peer: it lied of an asset's length",
+            ),
+          );
+        }
         const known = planner.holdingsOf(link.peerId, assetId);
         const pieces = known?.pieceCount === pieceCount ? known : new PieceSet(pieceCount);
         pieces.addBits(bits, from);
@@ -141,7 +151,12 @@ export class Exchange {
 
   #ask({ peerId, askId, assetId, piece }: Extract<Command, { type: "ask" }>): void {
     const asset = this.#options.trust.byId(assetId);
-    if (!asset) return; // forgotten meanwhile; the ask times out
+    if (!asset) {
+      // Forgotten meanwhile: nobody is to blame.
+      const { planner, now } = this.#options;
+      this.run(planner.pieceRefused(peerId, askId, { busyMs: undefined, nowMs: now() }));
+      return;
+    }
     const { start, end } = bytesOfPiece(piece, asset.length);
     this.#neighbours?.get(peerId)?.request(askId, { assetId, piece }, end - start);
   }

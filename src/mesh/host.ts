@@ -6,6 +6,7 @@
 import type { PlaybackState } from "../engine/deadline.js";
 import { Planner } from "../engine/planner.js";
 import { groupOf, windowCountOf, windowOf } from "../protocol/asset.js";
+import { URL_MAX_LENGTH } from "../protocol/limits.js";
 import type {
   HeldWindows,
   IceServer,
@@ -282,6 +283,10 @@ export class MeshHost {
   /** Attestation or refusal of one window; a silent index counts as neither. */
   async #attest(url: string, window: number): Promise<void> {
     if (!this.#index || !this.#reachable || this.#trust.refused(url)) return;
+    if (url.length > URL_MAX_LENGTH) {
+      this.#trust.refuse(url, { reason: "URL is too long", retryMs: 600_000 });
+      return;
+    }
     try {
       const { attestation, refused, holders } = await this.#index.want(url, window);
       if (refused) this.#trust.refuse(url, refused);
@@ -316,7 +321,7 @@ export class MeshHost {
 
   #piecesGone(assetId: string): void {
     this.#gossip.gone(assetId);
-    this.#index?.announce(assetId);
+    this.#index?.announce(assetId, { lost: true });
   }
 
   #heldWindows(assetId: string): HeldWindows | undefined {

@@ -6,7 +6,12 @@
  */
 import { NearcastError } from "../core/errors.js";
 import type { Attestation } from "../protocol/attestation.js";
-import { ANNOUNCE_MAX_ASSETS, GROUPS_MAX, PROTOCOL_VERSION } from "../protocol/limits.js";
+import {
+  ANNOUNCE_MAX_ASSETS,
+  GROUPS_MAX,
+  PROTOCOL_VERSION,
+  SIGNAL_MESSAGE_MAX_BYTES,
+} from "../protocol/limits.js";
 import {
   decodeServerMessage,
   type HeldWindows,
@@ -55,7 +60,10 @@ export class IndexClient {
   readonly #wants = new Map<string, Promise<WantedMessage>>();
   /** Assets to announce in the next batch; what is held is looked up when it leaves. */
   readonly #changed = new Set<string>();
+  /** Assets of which less is held than was announced: the server forgets them before it adds. */
+  readonly #lost = new Set<string>();
   #open = Promise.withResolvers<void>();
+  #wasOpen = false;
   #lastQuestion = 0;
   #announceTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -76,6 +84,7 @@ export class IndexClient {
   /** The socket is open (again): everything is said anew. */
   opened(): void {
     this.#open.resolve();
+    this.#wasOpen = true;
     if (this.#groups.size > 0) this.#join();
     this.#changed.clear();
     for (const assetId of this.#options.holdings()) this.#changed.add(assetId);
@@ -84,7 +93,8 @@ export class IndexClient {
 
   /** The socket closed: nobody will answer. */
   closed(): void {
-    this.#open = Promise.withResolvers<void>();
+    if (this.#wasOpen) this.#open = Promise.withResolvers<void>();
+    this.#wasOpen = false;
     for (const question of this.#questions.values()) {
       question.reject(new NearcastError("index/closed", "Cannot ask index: the socket closed"));
     }
@@ -132,9 +142,10 @@ export class IndexClient {
     return this.#wants.size > 0;
   }
 
-  /** What is held of the asset has changed: the next batch says so. */
-  announce(assetId: string): void {
+  /** What is held of the asset has changed: the next batch says so. `lost`: some of it is gone. */
+  announce(assetId: string, { lost = false } = {}): void {
     this.#changed.add(assetId);
+    if (lost) this.#lost.add(assetId);
     this.#announceTimer ??= setTimeout(() => this.#announce(), ANNOUNCE_INTERVAL_MS);
   }
 
@@ -174,7 +185,8 @@ export class IndexClient {
 
   #join(): void {
     if (!this.#options.isOpen()) return; // `opened` will
-    const groups = [...this.#groups];
+    // The newest groups first to survive the limit of a message.
+    const groups = fitting([...this.#groups].reverse(), (group) => group.length);
     this.#ask({
       type: "join",
       q: this.#nextQuestion(),
@@ -223,17 +235,25 @@ export class IndexClient {
   #announce(): void {
     clearTimeout(this.#announceTimer);
     this.#announceTimer = undefined;
-    const assetIds = [...this.#changed].slice(0, ANNOUNCE_MAX_ASSETS);
-    if (assetIds.length === 0) return;
-    const batch = assetIds.map((assetId) => [assetId, this.#options.held(assetId)] as const);
+    const changed = [...this.#changed].slice(0, ANNOUNCE_MAX_ASSETS);
+    if (changed.length === 0) return;
+    const batch = fitting(
+      changed.map((assetId) => [assetId, this.#options.held(assetId)] as const),
+      (entry) => JSON.stringify(entry).length,
+    );
     const message: ViewerMessage = {
       type: "announce",
       add: batch.flatMap(([assetId, windows]) => (windows ? [[assetId, windows] as const] : [])),
-      remove: batch.flatMap(([assetId, windows]) => (windows ? [] : [assetId])),
+      remove: batch
+        .map(([assetId]) => assetId)
+        .filter((assetId, at) => !batch[at]?.[1] || this.#lost.has(assetId)),
       loadPercent: this.#options.loadPercent(),
     };
     if (!this.#options.send(message)) return; // all of it is said again on the next open
-    for (const assetId of assetIds) this.#changed.delete(assetId);
+    for (const [assetId] of batch) {
+      this.#changed.delete(assetId);
+      this.#lost.delete(assetId);
+    }
     if (this.#changed.size > 0) {
       this.#announceTimer = setTimeout(() => this.#announce(), ANNOUNCE_INTERVAL_MS);
     }
@@ -250,6 +270,15 @@ export class IndexClient {
     this.#lastQuestion = (this.#lastQuestion + 1) % 2 ** 31;
     return this.#lastQuestion;
   }
+}
+
+/** As many entries as fit one message with room for the rest of it; always at least one. */
+function fitting<T>(entries: readonly T[], lengthOf: (entry: T) => number): T[] {
+  let left = SIGNAL_MESSAGE_MAX_BYTES - 1_024;
+  return entries.filter((entry, at) => {
+    left -= lengthOf(entry) + 3;
+    return at === 0 || left > 0;
+  });
 }
 
 async function overdue(ms: number): Promise<void> {

@@ -162,7 +162,13 @@ export class PieceLibrary {
       headers: asset.headers,
       expiresMs: this.#trust.toLocalMs(asset.expiresMs),
     });
-    this.#store.savePieces({ assetId, attestation, bits, bytes }, pieces);
+    if (this.#store.savePieces({ assetId, attestation, bits, bytes }, pieces)) return;
+    // The disk is far behind: what it cannot take is not held, or the next bit map would promise it.
+    for (const { piece } of pieces) {
+      have.delete(piece);
+      this.#forget(keyOf(assetId, piece));
+    }
+    this.#handlers.onGone(assetId);
   }
 }
 

@@ -50,6 +50,7 @@ export class Uploader {
   }
 
   accept(link: PeerLink, id: number, assetId: string, piece: number): void {
+    if (link.closed.aborted) return;
     const queue = this.#queueOf(link);
     if (queue.jobs.has(id)) return;
     const busyMs = this.enabled
@@ -64,7 +65,11 @@ export class Uploader {
     }
     const stop = new AbortController();
     this.#queuedBytes += PIECE_BYTES;
-    queue.jobs.set(id, { id, piece: this.#options.read(assetId, piece), stop });
+    queue.jobs.set(id, {
+      id,
+      piece: this.#options.read(assetId, piece).catch(() => undefined),
+      stop,
+    });
     if (!queue.serving) void this.#serve(link, queue);
   }
 

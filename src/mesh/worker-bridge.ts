@@ -100,12 +100,16 @@ export class WorkerBridge {
 
   #greet(): void {
     if (!this.#config || this.#signal.aborted) return;
-    navigator.serviceWorker.controller?.postMessage({
+    const hello: PageHello = {
       nearcast: PROTOCOL_VERSION,
       type: "hello",
       build: NEARCAST_BUILD,
       config: this.#config,
-    } satisfies PageHello);
+    };
+    const { controller } = navigator.serviceWorker;
+    if (controller) return controller.postMessage(hello);
+    // A page that was reloaded past its worker: the hello asks the worker to take it back.
+    void navigator.serviceWorker.ready.then(({ active }) => active?.postMessage(hello));
   }
 
   #receive({ data, ports, source }: MessageEvent): void {

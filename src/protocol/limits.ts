@@ -63,5 +63,5 @@ export const PEERS_PER_ANSWER_MAX = 8;
 /** Response headers that an attestation carries, together. */
 export const HEADERS_MAX_BYTES = 4_096;
 
-/** Random bytes of an asset's identity on the wire. */
+/** Bytes of an asset's identity on the wire, cut from a SHA-256. */
 export const ASSET_ID_BYTES = 16;

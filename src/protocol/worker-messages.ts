@@ -57,7 +57,7 @@ export interface RequestReport extends Envelope {
   readonly bytes: BytesBySource;
 }
 
-/** Worker → host tab: these windows were served from the store (least recently used order). */
+/** Worker → host tab: pieces `[from, to)` were served from the store (least recently used order). */
 export interface UsedReport extends Envelope {
   readonly type: "used";
   readonly assetId: string;
@@ -71,8 +71,6 @@ export interface Want extends Envelope {
   readonly url: string;
   /** The page that made the request, for its playback state. */
   readonly clientId: string;
-  readonly destination: string;
-  readonly crossOrigin: boolean;
   /** `end` is exclusive, `undefined` when open; the whole body without `range`. */
   readonly range: { readonly start: number; readonly end?: number } | undefined;
 }

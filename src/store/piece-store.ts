@@ -115,6 +115,9 @@ export class PieceReader {
   }
 }
 
+/** Uses closer together than this are one use. */
+const TOUCH_MS = 10_000;
+
 interface WindowEntry {
   bytes: number;
   usedMs: number;
@@ -201,9 +204,19 @@ export class PieceStore extends PieceReader {
   /** Marks windows of `[from, to)` as just used. */
   touch(assetId: string, from: number, to: number): void {
     for (let window = windowOf(from); window <= windowOf(Math.max(from, to - 1)); window++) {
-      const entry = this.#entries.get(windowKey(assetId, window));
-      if (entry) entry.usedMs = this.#now();
+      const key = windowKey(assetId, window);
+      const entry = this.#entries.get(key);
+      if (!entry) continue;
+      const usedMs = this.#now();
+      const stale = usedMs - entry.usedMs > TOUCH_MS;
+      entry.usedMs = usedMs;
+      if (stale) void this.#enqueue(() => this.#persistUse(key, usedMs));
     }
+  }
+
+  async #persistUse(key: string, usedMs: number): Promise<void> {
+    const window = await get<StoredWindow>(key, this.windows);
+    if (window) await set(key, { ...window, usedMs }, this.windows);
   }
 
   /** Removes one window and its pieces. */

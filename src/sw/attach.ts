@@ -33,10 +33,16 @@ export interface AttachOptions extends MeshFirstOptions {
    * @default true
    */
   readonly route?: boolean;
+  /**
+   * Whether pages that were loaded without the worker are taken over when they say hello.
+   *
+   * @default false
+   */
+  readonly claim?: boolean;
 }
 
 /** Call once, at the worker's top level, so that its listeners are there when it wakes up. */
-export function attach({ route = true, ...options }: AttachOptions = {}): void {
+export function attach({ route = true, claim = false, ...options }: AttachOptions = {}): void {
   let config: ActiveConfig | undefined;
   const report = options.onError ?? (() => undefined);
 
@@ -59,6 +65,8 @@ export function attach({ route = true, ...options }: AttachOptions = {}): void {
       clientId: event.source.id,
     } satisfies WorkerHello);
     event.waitUntil(saveWorkerConfig(hello.config).catch(report));
+    // A page that was loaded past its worker (first visit, forced reload) is taken over now.
+    if (claim) event.waitUntil(self.clients.claim().catch(report));
   });
 
   if (!route) return;

@@ -8,14 +8,17 @@
  */
 import { NearcastError } from "../core/errors.js";
 import { type ByteRange, bytesOfPiece, piecesOfBytes } from "../protocol/asset.js";
+import type { Header } from "../protocol/attestation.js";
 import { matchesHash } from "../protocol/verify.js";
 import type { BytesBySource, DeliveryMessage, HostMessage } from "../protocol/worker-messages.js";
-import { bodyStartOf, PieceCutter, readRange } from "./origin-reader.js";
+import { bodyStartOf, PieceCutter, readRange, sameValidators } from "./origin-reader.js";
 
 type Source = keyof BytesBySource;
 
 export interface DeliveryOptions {
   readonly length: number;
+  /** Response headers of the attested version. */
+  readonly headers: readonly Header[];
   /** The bytes of the asset that the response carries. */
   readonly covered: ByteRange;
   readonly port: MessagePort;
@@ -171,13 +174,14 @@ export class Delivery {
     const signal = AbortSignal.any([stop.signal, this.#lifetime.signal]);
     const response = await fetchRange(range, signal);
     const bodyStart = bodyStartOf(response, range, length);
+    const sameVersion = sameValidators(response.headers, this.#options.headers);
     const checks: Promise<void>[] = [];
     const cutter = new PieceCutter({
       length,
       start: range.start,
       emit: (piece, bytes) => {
         this.#heard();
-        checks.push(this.#check(piece, bytes));
+        checks.push(this.#check(piece, bytes, sameVersion));
         // All that is left of the run came from peers meanwhile: the origin may stop.
         if (this.#coveredFrom(piece + 1, to)) stop.abort();
       },
@@ -190,10 +194,16 @@ export class Delivery {
     await Promise.all(checks);
   }
 
-  /** @throws {NearcastError} `integrity/mismatch` if the piece is not the attested one. */
-  async #check(piece: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  /**
+   * Lets an origin piece in if it is the attested one. Past the attested windows (the index is gone, the
+   * file is large) the origin's validators decide, as they do for If-Range (RFC 9110 section 13.1.5).
+   *
+   * @throws {NearcastError} `integrity/mismatch` if it belongs to another version.
+   */
+  async #check(piece: number, bytes: Uint8Array<ArrayBuffer>, sameVersion: boolean): Promise<void> {
     const hash = this.#hashes.get(piece);
-    if (!hash || !(await matchesHash(hash, piece, bytes))) {
+    const genuine = hash ? await matchesHash(hash, piece, bytes) : sameVersion;
+    if (!genuine) {
       throw new NearcastError("integrity/mismatch", `Cannot use piece ${piece} of the origin`);
     }
     if (this.#lifetime.signal.aborted) return;

@@ -36,4 +36,4 @@ self.addEventListener("install", (event: RoutableInstallEvent) => {
 });
 
 clientsClaim();
-attach();
+attach({ claim: true });

@@ -140,6 +140,7 @@ export class MeshFirst extends Strategy {
     let promised = false;
     const delivery = new Delivery({
       length: asset.length,
+      headers: asset.headers,
       covered,
       port,
       hostGone: host.gone,
@@ -194,14 +195,12 @@ export class MeshFirst extends Strategy {
   }
 }
 
-function wantOf({ handler, request, url, range, crossOrigin }: Exchange): Want {
+function wantOf({ handler, url, range }: Exchange): Want {
   return {
     nearcast: PROTOCOL_VERSION,
     type: "want",
     url,
     clientId: (handler.event as FetchEvent).clientId,
-    destination: request.destination,
-    crossOrigin,
     range,
   };
 }

@@ -4,6 +4,7 @@
  */
 import { NearcastError } from "../core/errors.js";
 import { type ByteRange, bytesOfPiece } from "../protocol/asset.js";
+import type { Header } from "../protocol/attestation.js";
 import { PIECE_BYTES } from "../protocol/limits.js";
 import { parseContentRange } from "./byte-range.js";
 
@@ -108,4 +109,13 @@ export function bodyStartOf(response: Response, range: ByteRange, length: number
     throw new NearcastError("integrity/version", "Cannot read origin: the length has changed");
   }
   return contentRange.start;
+}
+
+/** Whether a response is of the version that these headers describe: a strong ETag, else Last-Modified. */
+export function sameValidators(response: Headers, attested: readonly Header[]): boolean {
+  const known = (name: string) => attested.find(([header]) => header === name)?.[1];
+  const etag = response.get("etag");
+  if (etag !== null) return !etag.startsWith("W/") && etag === known("etag");
+  const modified = response.get("last-modified");
+  return modified !== null && modified === known("last-modified");
 }

@@ -1,6 +1,8 @@
 /** What a viewer notices when parts of Nearcast die, lie or are missing: nothing. */
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { createHash, randomBytes } from "node:crypto";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import test from "node:test";
 import {
@@ -183,6 +185,41 @@ for (const [what, { prepare, ...options }] of Object.entries(MISSING)) {
     if (options.server === undefined) assert.equal((await stats(page)).role, "off");
   });
 }
+
+test("a file of many windows outlives the server: attested or not, its bytes are the origin's", async (t) => {
+  const root = mkdtempSync(join(tmpdir(), "nearcast-big-"));
+  t.after(() => rmSync(root, { recursive: true, force: true }));
+  const bytes = randomBytes(24 * 2 ** 20);
+  writeFileSync(join(root, "big.bin"), bytes);
+  const hash = createHash("sha256").update(bytes).digest("hex");
+  const rig = await openRig({ root });
+  t.after(() => rig.close());
+  const seeder = await openBlank(await rig.profile(), rig);
+  assert.equal((await fetchIn(seeder, "/media/big.bin")).hash, hash);
+
+  const page = await openBlank(await rig.profile(), rig);
+  await fetchIn(page, "/media/big.bin", { headers: { range: "bytes=0-9" } }); // joins
+  await linked(page, 1);
+  // Read slowly, so that the server dies while most windows are not attested yet.
+  await page.evaluate(async () => {
+    window.reader = (await fetch("/media/big.bin")).body.getReader();
+    window.chunks = [(await window.reader.read()).value];
+  });
+  await rig.index.kill();
+  await until(page, () => window.nearcast.stats().index !== "open");
+  const received = await page.evaluate(async () => {
+    for (;;) {
+      const { done, value } = await window.reader.read();
+      if (done) break;
+      window.chunks.push(value);
+    }
+    const body = await new Blob(window.chunks).arrayBuffer();
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", body));
+    return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  });
+  assert.equal(received, hash);
+  assert.deepEqual(page.errors, []);
+});
 
 test("the origin is down: a viewer is served by peers", async (t) => {
   const rig = await openRig();

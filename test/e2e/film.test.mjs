@@ -3,6 +3,12 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { fileHash, media, openRig, receivedBy, soon, stats, until } from "./support/rig.mjs";
 
+/**
+ * Each viewer's first segment comes from the origin, as nobody may wait for it; the demo's own film is so
+ * short that this alone is a third of a copy for two more viewers.
+ */
+const COPIES_MAX = media.real ? 1.35 : 1.7;
+
 /** Played faster than life, so that the test ends; NEARCAST_REALTIME=1 plays it as people do. */
 const RATE = process.env.NEARCAST_REALTIME ? 1 : 2;
 
@@ -39,7 +45,7 @@ test("three profiles, one after another, play the film to the end without a stal
   const served = rig.origin.counts().media.bytes;
   const copies = served / Math.max(...consumed);
   t.diagnostic(`origin copies: ${copies.toFixed(3)}, mesh bytes: ${counted.mesh}`);
-  assert.ok(copies <= 1.35, `origin served ${copies} copies`);
+  assert.ok(copies <= COPIES_MAX, `origin served ${copies} copies`);
   assert.ok(Math.abs(counted.origin - served) <= 0.02 * served, `${counted.origin} of ${served}`);
 
   // The server learns the same from its viewers within one reporting interval.

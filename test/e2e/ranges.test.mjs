@@ -66,10 +66,11 @@ test("the MP4 plays in a plain <video>, seeks to ten places and back, and a late
   const { bytes } = await stats(page);
   t.diagnostic(`late profile: ${JSON.stringify(bytes)}`);
   assert.ok(bytes.mesh > 0, JSON.stringify(bytes));
+  const half = Math.floor(film.byteLength / 2);
   const ranges = [
     [0, 1],
     [65_535, 65_537],
-    [1_000_000, 1_500_000],
+    [half, half + 500_000],
     [film.byteLength - 1, film.byteLength],
   ];
   for (const [start, end] of ranges) {
@@ -77,8 +78,8 @@ test("the MP4 plays in a plain <video>, seeks to ten places and back, and a late
     assert.deepEqual(seen(answer), expected(start, end), `${start}-${end}`);
   }
   // An open range is answered with a 206 that may stop early, and says where.
-  const open = await fetchIn(page, FILM, { headers: { range: "bytes=2000000-" } });
-  assert.deepEqual(seen(open), expected(2_000_000, 2_000_000 + open.bytes));
+  const open = await fetchIn(page, FILM, { headers: { range: `bytes=${half}-` } });
+  assert.deepEqual(seen(open), expected(half, half + open.bytes));
   assert.ok(open.bytes <= 4 * 2 ** 20);
   // What lies past the end is the origin's to refuse.
   const past = await fetchIn(page, FILM, { headers: { range: `bytes=${film.byteLength}-` } });

@@ -223,6 +223,7 @@ class World {
     const planned = {
       ...{ id: spec.id, assetId, deadlineMs: spec.deadlineMs, patientUntilMs },
       pieceCount: this.#spec.pieceCount,
+      attestedTo: this.#spec.pieceCount,
       pieces: { from: spec.from, to: spec.to },
     };
     this.#execute(this.#planner.open(planned, this.#haveOf(assetId), this.#nowMs));

@@ -19,8 +19,8 @@ import { chromeArgs, ensureChrome } from "../../../tools/ensure-browser.mjs";
 /** The real film beside the checkout where there is one, else the demo's own. */
 const SHARED_MEDIA = resolve("..", "shared", "media", "bbb");
 export const media = existsSync(SHARED_MEDIA)
-  ? { dir: SHARED_MEDIA, hls: "hls/playlist.m3u8", mp4: "bbb-720p-60s.mp4" }
-  : { dir: resolve("demo/media"), hls: "film/master.m3u8", mp4: "film/film.mp4" };
+  ? { real: true, dir: SHARED_MEDIA, hls: "hls/playlist.m3u8", mp4: "bbb-720p-60s.mp4" }
+  : { real: false, dir: resolve("demo/media"), hls: "film/master.m3u8", mp4: "film/film.mp4" };
 
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 

@@ -25,7 +25,7 @@ function setUp({ hopeful = () => false }: { hopeful?: () => boolean } = {}) {
     planner.open(
       {
         ...{ id: 1, assetId: "asset", pieceCount: COUNT, pieces: { from: 0, to: 10 } },
-        ...{ deadlineMs: FAR_MS, patientUntilMs: 0, ...request },
+        ...{ deadlineMs: FAR_MS, attestedTo: COUNT, patientUntilMs: 0, ...request },
       },
       have,
       nowMs,

@@ -34,7 +34,7 @@ async function setUp({
   port2.onmessage = ({ data }: MessageEvent<DeliveryMessage>) => told.push(data);
   const range = covered ?? { start: 0, end: length };
   const delivery = new Delivery({
-    ...{ length, covered: range, port: port1, hostGone: hostGone.signal },
+    ...{ length, headers: [], covered: range, port: port1, hostGone: hostGone.signal },
     fetchRange: origin.fetchRange,
     onBytes: (source, bytes) => {
       counts[source] += bytes;

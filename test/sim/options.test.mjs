@@ -1,0 +1,52 @@
+// The command line of the simulator: `node --test test/sim/options.test.mjs`.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { resolve } from "node:path";
+import test from "node:test";
+import { fileURLToPath } from "node:url";
+
+const script = resolve(fileURLToPath(import.meta.url), "../../../sim/run.mjs");
+
+function run(...args) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [script, ...args], {
+    encoding: "utf8",
+  });
+  return { status, stdout, stderr };
+}
+
+test("bad options end with one clear line and exit code 2", () => {
+  const bad = [
+    [["--viewers", "many"], /--viewers "many": it is a whole number from 1/],
+    [["--scenario", "war"], /--scenario "war": it is one of live, vod/],
+    [["--seeds", "9-1"], /--seeds "9-1": it is a range/],
+    [["--set", "nonsense=1"], /it names no number/],
+    [["--wrong"], /Cannot read the options: Unknown option '--wrong'/],
+  ];
+  for (const [args, message] of bad) {
+    const { status, stdout, stderr } = run(...args);
+    assert.equal(status, 2, args.join(" "));
+    assert.equal(stdout, "");
+    assert.match(stderr, message);
+    assert.equal(stderr.trim().split("\n").length, 1, stderr);
+  }
+});
+
+test("--help prints every option, --json - prints nothing but JSON", () => {
+  const help = run("--help");
+  assert.equal(help.status, 0);
+  for (const option of ["--viewers", "--seeds", "--json", "--trace"]) {
+    assert.ok(help.stdout.includes(option));
+  }
+  const { status, stdout } = run("--viewers", "5", "--seconds", "10", "--json", "-");
+  assert.equal(status, 0);
+  const [{ mesh, twin }] = JSON.parse(stdout);
+  assert.equal(mesh.viewers, twin.viewers);
+});
+
+test("--trace prints the events of one viewer", () => {
+  const { status, stdout } = run(
+    ...["--viewers", "8", "--seconds", "20", "--trace", "--viewer", "2", "--no-twin"],
+  );
+  assert.equal(status, 0);
+  assert.match(stdout, /\d+\.\d{3} wants \d+/);
+});

@@ -1,0 +1,67 @@
+// The simulator itself: `node --test test/sim/simulation.test.mjs`.
+import assert from "node:assert/strict";
+import test from "node:test";
+import { bundle } from "../../sim/bundle.mjs";
+
+const { configOf, InvariantError, simulate } = await import(await bundle());
+
+const SMALL = { viewers: 24, seconds: 40, arriveS: 10 };
+const small = (options) => configOf({ ...SMALL, ...options });
+
+test("simulate() gives the same result for the same seed, and another one for another seed", () => {
+  for (const scenario of ["live", "vod", "flash", "churn", "malice"]) {
+    const text = (seed) => JSON.stringify(simulate(small({ scenario, seed })));
+    assert.equal(text(7), text(7), scenario);
+    assert.notEqual(text(7), text(8), scenario);
+  }
+});
+
+test("simulate() keeps its invariants on 20 seeds, honest and not", () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const honest = simulate(small({ seed, scenario: seed % 2 ? "live" : "churn" }));
+    assert.ok(honest.meshShare > 0.2, `seed ${seed}: ${honest.meshShare} came from the mesh`);
+    assert.equal(honest.counts.failed, 0);
+    simulate(small({ seed, scenario: "malice" }));
+  }
+});
+
+test("simulate() shows the twin without mesh the same audience", () => {
+  const mesh = simulate(small({ seed: 3 }));
+  const twin = simulate({ ...small({ seed: 3 }), mesh: false });
+  assert.equal(twin.viewers, mesh.viewers);
+  assert.equal(twin.offload, 0);
+  assert.equal(twin.counts.planned, 0);
+  assert.ok(mesh.originBytes < 0.7 * twin.originBytes);
+});
+
+test("simulate() counts the bytes of liars, and delivers none of them", () => {
+  const { rejectedBytes, counts } = simulate(small({ seed: 5, corruptShare: 0.3 }));
+  assert.ok(rejectedBytes > 0);
+  assert.ok(counts.droppedCorrupt > 0);
+});
+
+test("simulate() goes on when index and origin are down", () => {
+  const outage = simulate(
+    small({ seed: 2, indexDownToS: 20, originDownFromS: 25, originDownToS: 28 }),
+  );
+  assert.ok(outage.requests > 100);
+});
+
+const PLANTED = [
+  ["accept-corrupt", { corruptShare: 0.3 }, /a wrong byte of asset \d+, piece \d+ was delivered/],
+  ["ask-closed", {}, /to whom no link is open/],
+  ["forget-request", { stuckS: 5 }, /is open since/],
+];
+for (const [plant, options, message] of PLANTED) {
+  test(`simulate() sees the planted bug "${plant}" and names seed and time`, () => {
+    assert.throws(
+      () => simulate(small({ seed: 4, plant, ...options })),
+      (error) => {
+        assert.ok(error instanceof InvariantError);
+        assert.match(error.message, /^seed 4, \d+\.\d{3} s, viewer \d+: /);
+        assert.match(error.message, message);
+        return true;
+      },
+    );
+  });
+}
