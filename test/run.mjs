@@ -41,7 +41,13 @@ const STEPS = [
   {
     name: "architecture",
     count: countNodeTests,
-    commands: () => nodeTest(["test/architecture.test.mjs"]),
+    commands: () => nodeTest(["test/architecture.test.mjs", "test/docs.test.mjs"]),
+  },
+  {
+    name: "sim",
+    optional: true,
+    count: countNodeTests,
+    commands: () => nodeTest(testFiles("test/sim")),
   },
   { name: "signal", count: countNodeTests, commands: () => nodeTest(testFiles("test/signal")) },
   {

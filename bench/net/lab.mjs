@@ -6,6 +6,7 @@
  * failure and after Ctrl+C too.
  */
 import { execFileSync, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -169,9 +170,10 @@ export class Lab {
   }
 }
 
-/** Compiles the router once per machine. */
+/** Compiles the router once per version of it. */
 function compileRouter() {
-  const program = join(CACHE, "netsim");
+  const version = createHash("sha256").update(readFileSync(SOURCE)).digest("hex").slice(0, 8);
+  const program = join(CACHE, `netsim-${version}`);
   if (!existsSync(program)) {
     mkdirSync(CACHE, { recursive: true });
     execFileSync("gcc", ["-O2", "-o", program, SOURCE], { stdio: ["ignore", "ignore", "inherit"] });

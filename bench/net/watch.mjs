@@ -93,6 +93,8 @@ async function leave(lab, seat, kind) {
 async function recordOf({ index, page }) {
   return page.evaluate((seat) => {
     const { video, record } = window;
+    // A stall that is not over has lasted until now.
+    for (const stall of record.stalls) stall.ms ??= performance.now() - stall.atMs;
     return { ...record, seat, playedS: video.currentTime, stats: window.nearcast?.stats() };
   }, index);
 }

@@ -140,6 +140,12 @@ export class PeerSource {
     this.#backoffMs = BACKOFF_MIN_MS;
   }
 
+  /** The peer does not hold the piece after all. */
+  lacks({ id, assetId, piece }: Ask): void {
+    this.asks.delete(id);
+    this.holdings.get(assetId)?.delete(piece);
+  }
+
   /** The peer said that it is busy: leave it alone, with jitter, so that not all come back at once. */
   refused(askId: number, retryMs: number, nowMs: number, random: () => number): void {
     this.asks.delete(askId);

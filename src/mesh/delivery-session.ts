@@ -4,7 +4,8 @@
  * @module
  */
 import { deadlineOf, type PlaybackState, patienceMs } from "../engine/deadline.js";
-import { type Command, LOOK_AHEAD_PIECES, type Planner } from "../engine/planner.js";
+import type { Command, Planner } from "../engine/planner.js";
+import { LOOK_AHEAD_PIECES } from "../engine/request-state.js";
 import { type ByteRange, type PieceRange, piecesOfBytes, windowOf } from "../protocol/asset.js";
 import {
   OPEN_RANGE_JOINING_MAX_BYTES,

@@ -6,7 +6,8 @@
  */
 import { PieceSet } from "../../src/core/piece-set.js";
 import { PeerSource } from "../../src/engine/peer-source.js";
-import { type Command, LOOK_AHEAD_PIECES, Planner } from "../../src/engine/planner.js";
+import { type Command, Planner } from "../../src/engine/planner.js";
+import { LOOK_AHEAD_PIECES } from "../../src/engine/request-state.js";
 import { LINK_REQUESTS_MAX, PIECE_BYTES } from "../../src/protocol/limits.js";
 import { seeded } from "./random.js";
 

@@ -272,7 +272,9 @@ const PAGES = {
         window.stalls = []; 
         let started = false;
         video.addEventListener("playing", () => { started = true; });
-        video.addEventListener("waiting", () => { if (started && !video.seeking && !video.ended) window.stalls.push(video.currentTime); });
+// Dry means that bytes were late; a full buffer that waits is a busy machine.
+        const ahead = () => { const { buffered: b, currentTime: t } = video; for (let i = 0; i < b.length; i++) if (b.start(i) <= t + 0.3 && b.end(i) > t) return b.end(i) - t; return 0; };
+        video.addEventListener("waiting", () => { if (started && !video.seeking && !video.ended && ahead() < 0.5) window.stalls.push(video.currentTime); });
         window.hls = hls;
       };
     </script>`,

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { LOOK_AHEAD_PIECES } from "../../../src/engine/planner.js";
+import { LOOK_AHEAD_PIECES } from "../../../src/engine/request-state.js";
 import { PIECE_BYTES } from "../../../src/protocol/limits.js";
 import {
   type OriginSpec,

@@ -1,11 +1,7 @@
 import { expect } from "chai";
 import { PieceSet } from "../../../src/core/piece-set.js";
-import {
-  type Command,
-  LOOK_AHEAD_PIECES,
-  type PlannedRequest,
-  Planner,
-} from "../../../src/engine/planner.js";
+import { type Command, Planner } from "../../../src/engine/planner.js";
+import { LOOK_AHEAD_PIECES, type PlannedRequest } from "../../../src/engine/request-state.js";
 import { PIECE_BYTES } from "../../../src/protocol/limits.js";
 
 const FAR_MS = 60_000;
