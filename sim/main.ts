@@ -59,7 +59,7 @@ function runOne(config: SimConfig, { twin, quiet }: { twin: boolean; quiet: bool
   const meshCpuS = cpuS() - startCpuS;
   const other = twin ? simulate({ ...config, mesh: false, traceViewer: -1 }) : undefined;
   if (!quiet) {
-    console.log(report(mesh, other ?? mesh));
+    console.log(report(mesh, other));
     const peakMiB = (resourceUsage().maxRSS / 1_024).toFixed(0);
     const perS = Math.round((config.viewers * config.seconds) / meshCpuS);
     console.log(

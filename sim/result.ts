@@ -76,13 +76,14 @@ const LINES: readonly (readonly [string, (result: Result) => string])[] = [
   ["dropped corrupt / stalled", ({ counts: c }) => `${c.droppedCorrupt} / ${c.droppedStalled}`],
 ];
 
-/** A table of both runs. */
-export function report(mesh: Result, twin: Result): string {
-  const head = `${mesh.scenario}, seed ${mesh.seed}: ${mesh.viewers} viewers in ${mesh.cliques} cliques, ${mesh.seconds} s`;
-  const rows = LINES.map(
-    ([name, text]) => `  ${name.padEnd(40)}${text(mesh).padStart(26)}${text(twin).padStart(26)}`,
-  );
-  return [head, `${"".padEnd(42)}${"mesh".padStart(26)}${"CDN only".padStart(26)}`, ...rows].join(
-    "\n",
-  );
+/** A table of the run, beside its twin if there is one. */
+export function report(mesh: Result, twin: Result | undefined): string {
+  const runs = twin ? [mesh, twin] : [mesh];
+  const row = (name: string, cells: readonly string[]) =>
+    `  ${name.padEnd(40)}${cells.map((cell) => cell.padStart(26)).join("")}`;
+  return [
+    `${mesh.scenario}, seed ${mesh.seed}: ${mesh.viewers} viewers in ${mesh.cliques} cliques, ${mesh.seconds} s`,
+    row("", ["mesh", "CDN only"].slice(0, runs.length)),
+    ...LINES.map(([name, text]) => row(name, runs.map(text))),
+  ].join("\n");
 }

@@ -3,6 +3,7 @@
  * @module
  */
 export { type ErrorCode, NearcastError } from "./core/errors.js";
+export type { UploadRule } from "./engine/manners.js";
 export { type LinkInfo, Nearcast, type NearcastStats, type Role } from "./nearcast.js";
 export type { Consent, NearcastOptions } from "./options.js";
 export { start } from "./start.js";

@@ -234,6 +234,7 @@ export class Nearcast extends EventTarget {
       signal,
       handlers: {
         playbackOf: (clientId) => this.#playback.get(clientId),
+        playing: () => [...this.#playback.values()].some(({ paused }) => !paused),
         onLink: (link, state) => this.#emit("link", { ...this.#linkInfo(link), state }),
         onGroups: (groups) => {
           this.#groups = groups;

@@ -5,6 +5,7 @@
  */
 import { NearcastError } from "./core/errors.js";
 import { absolutePattern } from "./core/url-pattern.js";
+import type { UploadRule } from "./engine/manners.js";
 import type { IceServer } from "./protocol/signal-messages.js";
 
 /** Whether the mesh may start by itself or only after `nearcast.consent(true)`. */
@@ -34,6 +35,8 @@ export interface NearcastOptions {
   readonly cacheMaxBytes?: number;
   /** Other viewers linked at the same time. @default 12 */
   readonly linksMax?: number;
+  /** When the viewer uploads: by the rules for metered lines, batteries and hidden pages. @default "auto" */
+  readonly upload?: UploadRule;
   /** Upload cap in bytes per second; 0 for none. @default 0 */
   readonly uploadMaxRate?: number;
   /** Other viewers served at the same time. @default 8 */
@@ -55,6 +58,7 @@ export interface NearcastConfig {
   readonly attestationKey: string | undefined;
   readonly cacheMaxBytes: number;
   readonly linksMax: number;
+  readonly upload: UploadRule;
   readonly uploadMaxRate: number;
   readonly uploadMaxParallel: number;
   readonly controlTimeoutMs: number;
@@ -135,6 +139,13 @@ export const OPTIONS: { readonly [K in OptionName]-?: OptionRow } = {
     max: 16,
     meaning: "Other viewers linked at the same time",
   },
+  upload: {
+    kind: "choice",
+    default: "auto",
+    choices: ["auto", "never", "always"],
+    meaning:
+      "`auto`: no upload with data saver, on cellular lines, below 20 % battery, or from a page hidden for a minute that plays nothing",
+  },
   uploadMaxRate: {
     kind: "number",
     default: 0,
@@ -189,12 +200,13 @@ export function resolveConfig(
     exclude: patterns("exclude"),
     workerUrl: resolvePath("worker", options.worker ?? "/nearcast-sw.js", pageUrl),
     scope: options.scope === undefined ? undefined : resolvePath("scope", options.scope, pageUrl),
-    consent: resolveConsent(options.consent ?? "auto"),
+    consent: resolveChoice("consent", options.consent) as Consent,
     iceServers: listOf(options.ice ?? "", "ice").map(resolveIce),
     lan: resolveBoolean("lan", options.lan),
     attestationKey: resolveKey(options.attestationKey),
     cacheMaxBytes: resolveNumber("cacheMaxBytes", options.cacheMaxBytes),
     linksMax: resolveNumber("linksMax", options.linksMax),
+    upload: resolveChoice("upload", options.upload) as UploadRule,
     uploadMaxRate: resolveNumber("uploadMaxRate", options.uploadMaxRate),
     uploadMaxParallel: resolveNumber("uploadMaxParallel", options.uploadMaxParallel),
     controlTimeoutMs: resolveNumber("controlTimeoutMs", options.controlTimeoutMs),
@@ -241,9 +253,10 @@ function resolvePath(name: "worker" | "scope", text: string, pageUrl: string): s
   throw invalid(name, "be on the site's own origin", text);
 }
 
-function resolveConsent(value: string): Consent {
-  if (value === "auto" || value === "required") return value;
-  throw invalid("consent", 'be "auto" or "required"', value);
+function resolveChoice(name: "consent" | "upload", value: unknown = OPTIONS[name].default): string {
+  const { choices = [] } = OPTIONS[name];
+  if (typeof value === "string" && choices.includes(value)) return value;
+  throw invalid(name, `be ${choices.map((choice) => `"${choice}"`).join(" or ")}`, value);
 }
 
 function resolveIce(urls: string): IceServer {

@@ -22,11 +22,23 @@ export class HaveGossip {
   readonly #news = new Map<string, { from: number; to: number }>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #lastGreetMs = Number.NEGATIVE_INFINITY;
+  #muted = false;
 
   constructor(options: { library: PieceLibrary; trust: Trust; links: () => readonly PeerLink[] }) {
     this.#library = options.library;
     this.#trust = options.trust;
     this.#links = options.links;
+  }
+
+  /** `true`: this viewer serves nobody now, so neighbours hear of nothing they could ask for. */
+  set muted(muted: boolean) {
+    if (muted === this.#muted) return;
+    this.#muted = muted;
+    for (const { asset, have } of this.#library.holdings()) {
+      if (muted)
+        for (const link of this.#links()) link.send({ type: "drop", assetId: asset.assetId });
+      else this.#tell(this.#links(), asset, 0, have.pieceCount);
+    }
   }
 
   /** Whether a link opened so recently that its peer's holdings may not all be known. */
@@ -73,7 +85,7 @@ export class HaveGossip {
 
   #tell(links: readonly PeerLink[], asset: TrustedAsset, from: number, to: number): void {
     const have = this.#library.have(asset);
-    if (have.size === 0 || links.length === 0) return;
+    if (this.#muted || have.size === 0 || links.length === 0) return;
     for (let start = from & ~7; start < to; start += CHUNK_PIECES) {
       const bits = have.toBits(start, Math.min(start + CHUNK_PIECES, to));
       for (const link of links) {

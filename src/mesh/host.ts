@@ -4,6 +4,7 @@
  * @module
  */
 import type { PlaybackState } from "../engine/deadline.js";
+import { type UploadRule, uploadBarrier } from "../engine/manners.js";
 import { Planner } from "../engine/planner.js";
 import { groupOf, windowCountOf, windowOf } from "../protocol/asset.js";
 import { URL_MAX_LENGTH } from "../protocol/limits.js";
@@ -16,6 +17,7 @@ import type {
 import type { Want } from "../protocol/worker-messages.js";
 import { PieceStore } from "../store/piece-store.js";
 import { DeliverySession } from "./delivery-session.js";
+import { watchDevice } from "./device.js";
 import { Exchange } from "./exchange.js";
 import { HaveGossip } from "./have-gossip.js";
 import { IndexClient } from "./index-client.js";
@@ -33,6 +35,7 @@ export interface HostConfig {
   readonly attestationKey: string | undefined;
   readonly cacheMaxBytes: number;
   readonly linksMax: number;
+  readonly upload: UploadRule;
   readonly uploadMaxRate: number;
   readonly uploadMaxParallel: number;
 }
@@ -46,6 +49,8 @@ export interface MeshCounts {
 export interface HostHandlers {
   /** Playback of a page, by its client id; `undefined` if it has no media element. */
   playbackOf(clientId: string): PlaybackState | undefined;
+  /** Whether any page of the profile plays something. */
+  playing(): boolean;
   onLink(link: PeerLink, state: "open" | "closed"): void;
   onGroups(groups: readonly string[]): void;
   /** The operator's wishes, with every answer to a join. */
@@ -85,6 +90,7 @@ export class MeshHost {
   #index: IndexClient | undefined;
   #joined = false;
   #enabled = true;
+  #barrier: string | undefined;
   #lastSession = 0;
   /** When the socket was last asked for or lost. */
   #connectingSinceMs = 0;
@@ -149,6 +155,17 @@ export class MeshHost {
       handlers: this.#exchange.linkHandlers(),
     });
     this.#exchange.neighbours = this.#neighbours;
+    watchDevice(
+      {
+        playing: () => handlers.playing(),
+        now,
+        onFacts: (facts) => {
+          this.#barrier = uploadBarrier(config.upload, facts);
+          this.#applyManners();
+        },
+      },
+      options.signal,
+    );
     this.#loaded = this.#library.load().catch(handlers.onError);
     options.signal.addEventListener("abort", () => this.#stop(), { once: true });
   }
@@ -169,7 +186,12 @@ export class MeshHost {
   /** `false`: requests go to the origin, nothing is uploaded (pause, kill switch). */
   set enabled(enabled: boolean) {
     this.#enabled = enabled;
-    this.#uploader.enabled = enabled;
+    this.#applyManners();
+  }
+
+  /** Why this viewer uploads nothing now; `undefined` if it does. */
+  get uploadBarrier(): string | undefined {
+    return this.#enabled ? this.#barrier : "paused";
   }
 
   /** Enters the groups of an earlier host, so that its viewers are served on. */
@@ -211,6 +233,17 @@ export class MeshHost {
   /** Windows were served from the store by the worker. */
   used(assetId: string, from: number, to: number): void {
     this.#store.touch(assetId, from, to);
+  }
+
+  /** Serves others and tells what is held, or neither. */
+  #applyManners(): void {
+    const uploads = this.uploadBarrier === undefined;
+    if (uploads === this.#uploader.enabled) return;
+    this.#uploader.enabled = uploads;
+    this.#gossip.muted = !uploads;
+    for (const { asset } of this.#library.holdings()) {
+      this.#index?.announce(asset.assetId, { lost: !uploads });
+    }
   }
 
   #enter(group: string): void {
@@ -326,7 +359,7 @@ export class MeshHost {
 
   #heldWindows(assetId: string): HeldWindows | undefined {
     const asset = this.#trust.byId(assetId);
-    if (!asset) return undefined;
+    if (!asset || !this.#uploader.enabled) return undefined;
     const windows = [...asset.windows.keys()].filter((window) =>
       this.#library.holdsWindow(asset, window),
     );
