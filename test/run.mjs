@@ -18,7 +18,7 @@ const projectDir = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 /** A step that hangs must not hang `npm test`; the slowest takes about three minutes on two cores. */
 const STEP_MAX_MS = 20 * 60_000;
 
-const CONFIGS = ["pure", "page", "worker", "node", "test"];
+const CONFIGS = ["pure", "page", "worker", "node", "sim", "test"];
 
 const bin = (path) => join("node_modules", ...path.split("/"));
 

@@ -5,6 +5,9 @@
 import { PIECE_BYTES } from "../protocol/limits.js";
 import type { OriginSource } from "./origin-source.js";
 
+/** What the origin may be late by, beyond its usual variation. */
+const SPARE_MS = 1_000;
+
 /** What peers can do for the open pieces together. */
 export interface MeshOffer {
   /** Sum over the peers that hold some of them; 0 if all of those are silent or busy. */
@@ -35,10 +38,10 @@ export function originShare({
   readonly origin: OriginSource;
 }): number {
   const bytes = openPieces * PIECE_BYTES;
-  if (rateBytesPerMs === 0) {
-    // Everybody who holds these pieces is silent or busy: wait while there is time for the origin.
-    return slackMs > 1.5 * origin.expectedMs(bytes) + 100 ? 0 : openPieces;
-  }
+  // The origin could still bring all of it later: more peers may come to hold it until then.
+  if (slackMs > 1.5 * origin.expectedMs(bytes) + SPARE_MS) return 0;
+  // Everybody who holds these pieces is silent or busy.
+  if (rateBytesPerMs === 0) return openPieces;
   if (latencyMs + bytes / rateBytesPerMs <= slackMs) return 0;
   const lateBytes = bytes - rateBytesPerMs * Math.max(0, slackMs - latencyMs);
   // Both finish together: latency + (bytes - x) / mesh = first byte + (owed + x) / origin.

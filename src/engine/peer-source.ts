@@ -21,7 +21,9 @@ export interface Ask {
 const HELD_PIECES_MAX = 2 ** 24;
 /** Assumed of a peer that has sent nothing yet: 20 Mbit/s, since links are tried with few pieces first. */
 const UNPROVEN_BYTES_PER_MS = 2_500;
-/** Consecutive time-outs after which a link is given up. */
+/** Time-outs closer together than this are one stall. */
+const STALL_MS = 500;
+/** Consecutive stalls after which a link is given up. */
 const STALLS_MAX = 4;
 const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 1_600;
@@ -37,6 +39,7 @@ export class PeerSource {
   #backoffMs = BACKOFF_MIN_MS;
   #backoffUntilMs = 0;
   #stalls = 0;
+  #stalledMs = Number.NEGATIVE_INFINITY;
   /** Pieces of all assets in `holdings`: each costs a bit of memory, held or not. */
   #heldPieces = 0;
 
@@ -157,8 +160,12 @@ export class PeerSource {
   /** The peer did not answer in time. */
   timedOut(askId: number, nowMs: number): void {
     this.asks.delete(askId);
-    this.#stalls++;
-    this.window.collapsed();
+    // Asks that were lost in one pause are one stall.
+    if (nowMs - this.#stalledMs >= STALL_MS) {
+      this.#stalls++;
+      this.#stalledMs = nowMs;
+      this.window.collapsed();
+    }
     this.#backoffUntilMs = nowMs + 250 * 2 ** Math.min(this.#stalls, 4);
   }
 }

@@ -37,9 +37,11 @@ const RELAXED_MS = 1_000;
 
 /** One step of the election: a neighbour's claim is here by then. */
 const STEP_MIN_MS = 50;
-const STEP_MAX_MS = 250;
+const STEP_MAX_MS = 500;
+/** Share of the time to spare that one step may take. */
+const STEP_SPARE_RATIO = 0.03;
 /** After so many steps without a sign of anybody the rest is fetched as a whole. */
-const STEPS_MAX = 2;
+const STEPS_MAX = 3;
 
 export class Planner {
   readonly #suppliers = new Suppliers();
@@ -289,16 +291,21 @@ export class Planner {
     );
   }
 
-  /** Whether it is this viewer's turn to fetch a piece that nobody holds. */
-  #elected({ asked, openedMs }: RequestState, piece: number, nowMs: number): boolean {
+  /**
+   * Whether it is this viewer's turn to fetch a piece that nobody holds. A viewer with time to spare gives
+   * those with a lower rank longer: else whoever is a moment ahead of all fetches everything, and its uplink
+   * feeds everybody.
+   */
+  #elected({ asked, openedMs, deadlineMs }: RequestState, piece: number, nowMs: number): boolean {
     const { assetId, pieces } = asked;
     if (this.#claims.covers(assetId, piece, nowMs)) return false;
     const sinceMs = Math.max(openedMs, this.#claims.endedMs(assetId, piece) ?? 0);
     const rank = rankOf(this.selfId, this.#suppliers.ids, assetId, piece);
     const alone = !this.#claims.any(assetId, nowMs) && !this.heldByPeers(assetId, pieces);
     const steps = alone ? Math.min(rank, STEPS_MAX) : rank;
-    const stepMs = 0.75 * this.#suppliers.rttMaxMs + 20;
-    return nowMs >= sinceMs + steps * Math.min(STEP_MAX_MS, Math.max(STEP_MIN_MS, stepMs));
+    const controlMs = Math.max(STEP_MIN_MS, 0.75 * this.#suppliers.rttMaxMs + 20);
+    const spareMs = (deadlineMs - openedMs) * STEP_SPARE_RATIO;
+    return nowMs >= sinceMs + steps * Math.min(STEP_MAX_MS, Math.max(controlMs, spareMs));
   }
 
   /** Rule 3: what peers will not bring before the deadline, from the tail. */

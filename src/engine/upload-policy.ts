@@ -69,7 +69,7 @@ export class UploadPolicy {
 
   /** Bytes left a busy uplink. */
   sample(bytes: number, durationMs: number): void {
-    if (durationMs > 0) this.#uplink.add(bytes / durationMs);
+    if (durationMs > 0 && bytes > 0) this.#uplink.add(bytes / durationMs);
   }
 
   /** Takes `bytes` from the rate cap. @returns Milliseconds to wait before sending them. */

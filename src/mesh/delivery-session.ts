@@ -37,6 +37,9 @@ export interface SessionOptions {
   readonly signal: AbortSignal;
 }
 
+/** A round trip to the index, as a rule. */
+const ATTESTATION_MS = 50;
+
 /** Origin pieces that wait for their attestation. */
 const UNVERIFIED_MAX_PIECES = 128;
 
@@ -130,7 +133,9 @@ export class DeliverySession {
   /** Waits for the attestation as long as the deadline allows, and not at all when bytes are urgent. */
   async #patiently(attesting: Promise<void>): Promise<void> {
     const originMs = this.#options.planner.originMs(this.#expectedBytes());
-    const waitMs = patienceMs(this.#options.now(), this.deadlineMs, originMs);
+    // Somebody is there who may hold it: an answer of the index is worth a moment in any case.
+    const leastMs = this.#options.planner.linked ? ATTESTATION_MS : 0;
+    const waitMs = Math.max(leastMs, patienceMs(this.#options.now(), this.deadlineMs, originMs));
     if (waitMs <= 0) return;
     await Promise.race([
       attesting,

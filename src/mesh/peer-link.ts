@@ -40,7 +40,7 @@ interface Download {
 }
 
 /** Round trips of the link so far; the smallest is what the path itself takes. */
-const PING_INTERVAL_MS = 5_000;
+const PING_INTERVAL_MS = 2_500;
 /** Answers to requests that we took back may still be on their way. */
 const CANCELLED_MAX = 256;
 

@@ -9,6 +9,9 @@ import { PIECE_BYTES } from "../protocol/limits.js";
 import type { VerifiedPiece } from "../protocol/verify.js";
 import { INBOUND_REQUESTS_MAX, type PeerLink } from "./peer-link.js";
 
+/** Shorter measurements show the channels' buffers, not the line. */
+const MEASURE_MS = 250;
+
 interface Job {
   readonly id: number;
   readonly piece: Promise<VerifiedPiece | undefined>;
@@ -35,6 +38,9 @@ export class Uploader {
   readonly #policy: UploadPolicy;
   readonly #queues = new Map<PeerLink, LinkQueue>();
   #queuedBytes = 0;
+  #sentBytes = 0;
+  /** Since when the uplink has been busy without a break, and what had left by then. */
+  #busy: { readonly sinceMs: number; readonly leftBytes: number } | undefined;
   /** `false`: nothing is served (paused, data saver, hidden too long). */
   enabled = true;
 
@@ -45,7 +51,7 @@ export class Uploader {
 
   /** Share of the upload allowance in use, in percent. */
   get loadPercent(): number {
-    const queueMs = this.#queuedBytes / this.#policy.rateBytesPerMs;
+    const queueMs = this.#waitingBytes / this.#policy.rateBytesPerMs;
     return this.enabled ? Math.min(100, Math.round(queueMs / 3)) : 100;
   }
 
@@ -55,7 +61,7 @@ export class Uploader {
     if (queue.jobs.has(id)) return;
     const busyMs = this.enabled
       ? this.#policy.busyMs({
-          queuedBytes: this.#queuedBytes,
+          queuedBytes: this.#waitingBytes,
           peers: [...this.#queues.values()].filter(({ jobs }) => jobs.size > 0).length,
           known: queue.jobs.size > 0,
         })
@@ -109,15 +115,36 @@ export class Uploader {
     const { now, onUploaded } = this.#options;
     const waitMs = this.#policy.spend(verified.bytes.byteLength, now());
     if (waitMs > 0) await delay(waitMs, AbortSignal.any([stop.signal, link.closed]));
-    const startMs = now();
-    const bufferedBefore = link.bufferedBytes;
     await link.sendPiece(id, verified.bytes, stop.signal);
     onUploaded(verified.bytes.byteLength);
-    // Only a channel that stayed full shows how fast it drains.
-    const drainedBytes = bufferedBefore + verified.bytes.byteLength - link.bufferedBytes;
-    const durationMs = now() - startMs;
-    if (bufferedBefore > 0 && link.bufferedBytes > 0 && durationMs >= 1) {
-      this.#policy.sample(drainedBytes, durationMs);
+    this.#sentBytes += verified.bytes.byteLength;
+    this.#measure();
+  }
+
+  /** Accepted and not on the line yet: what waits in the browser's channels waits as well. */
+  get #waitingBytes(): number {
+    return this.#queuedBytes + this.#bufferedBytes;
+  }
+
+  get #bufferedBytes(): number {
+    let bytes = 0;
+    for (const link of this.#queues.keys()) bytes += link.bufferedBytes;
+    return bytes;
+  }
+
+  /** How fast a queue that never ran empty drains: what was sent, less what still waits in the channels. */
+  #measure(): void {
+    const nowMs = this.#options.now();
+    const bufferedBytes = this.#bufferedBytes;
+    const leftBytes = this.#sentBytes - bufferedBytes;
+    const { sinceMs, leftBytes: before } = this.#busy ?? { sinceMs: nowMs, leftBytes };
+    const drained = bufferedBytes === 0;
+    const durationMs = nowMs - sinceMs;
+    if (this.#busy && !drained && durationMs >= MEASURE_MS && leftBytes > before) {
+      this.#policy.sample(leftBytes - before, durationMs);
+      this.#busy = { sinceMs: nowMs, leftBytes };
+    } else {
+      this.#busy = drained ? undefined : { sinceMs, leftBytes: before };
     }
   }
 }

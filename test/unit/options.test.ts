@@ -37,7 +37,13 @@ describe("options", () => {
       workerUrl: "https://site.example/nearcast-sw.js",
       ...{ scope: undefined, consent: "auto", iceServers: [], lan: false },
       attestationKey: undefined,
-      ...{ cacheMaxBytes: 536_870_912, linksMax: 12, uploadMaxRate: 0, uploadMaxParallel: 8 },
+      ...{
+        cacheMaxBytes: 536_870_912,
+        linksMax: 12,
+        upload: "auto",
+        uploadMaxRate: 0,
+        uploadMaxParallel: 8,
+      },
       controlTimeoutMs: 2_000,
     });
     expect(Object.isFrozen(config)).to.equal(true);

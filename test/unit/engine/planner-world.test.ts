@@ -161,7 +161,7 @@ describe("planner in its world", () => {
     }
   });
 
-  it("Planner gives a link up after four time-outs in a row", () => {
+  it("Planner gives a link up after four stalls in a row", () => {
     const { log } = runWorld({
       ...{ seed: 1, pieceCount: 4 },
       origin: { rateBytesPerMs: 1, firstByteMs: 10_000 },
@@ -172,6 +172,8 @@ describe("planner in its world", () => {
     expect(log.filter(({ command }) => command.type === "drop").map((l) => l.command)).to.eql([
       { type: "drop", peerId: "mute", reason: "stalled" },
     ]);
-    expect(types.slice(0, types.indexOf("drop")).filter((t) => t === "cancel")).to.have.length(4);
+    expect(
+      types.slice(0, types.indexOf("drop")).filter((t) => t === "cancel").length,
+    ).to.be.at.least(4);
   });
 });

@@ -131,7 +131,7 @@ describe("planner", () => {
     const { planner, link, open } = setUp();
     link("a");
     const [ask] = asksOf(open({ pieces: { from: 0, to: 1 } }));
-    planner.setDeadline(1, 260);
+    planner.setDeadline(1, 1_160);
     expect(
       planner.pieceRefused("a", ask?.askId ?? 0, { busyMs: 5_000, nowMs: 20 }),
       "there is time",

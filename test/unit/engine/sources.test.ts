@@ -155,21 +155,22 @@ describe("peer-source", () => {
     expect(peer.backoffUntilMs, "a piece starts it anew, with jitter").to.equal(50);
   });
 
-  it("PeerSource is stalled after four time-outs in a row", () => {
+  it("PeerSource is stalled after four stalls in a row", () => {
     const peer = new PeerSource("a", 30);
     const waits: number[] = [];
     for (let id = 1; id <= 3; id++) {
       peer.asked(ask(id));
-      peer.timedOut(id, 0);
-      waits.push(peer.backoffUntilMs);
+      // Asks that are lost in one pause are one stall.
+      for (let lost = 0; lost < 3; lost++) peer.timedOut(id, id * 1_000 + lost);
+      waits.push(peer.backoffUntilMs - id * 1_000 - 2);
     }
     expect(peer.stalled).to.equal(false);
     expect(waits).to.deep.equal([500, 1_000, 2_000]);
     expect(peer.window.bytes).to.equal(PIECE_BYTES);
     peer.arrived(ask(4), PIECE_BYTES, 10);
-    for (let id = 5; id <= 7; id++) peer.timedOut(id, 0);
+    for (let id = 5; id <= 7; id++) peer.timedOut(id, id * 1_000);
     expect(peer.stalled, "a piece in between counts").to.equal(false);
-    peer.timedOut(8, 0);
+    peer.timedOut(8, 8_000);
     expect(peer.stalled).to.equal(true);
     peer.refused(9, 0, 0, () => 0);
     expect(peer.stalled, "who answers is not silent").to.equal(false);

@@ -296,7 +296,7 @@ describe("peer-link", () => {
       for (const channel of [end.control, end.bulk]) channel.open();
       end.control.dispatchEvent(new MessageEvent("message", { data: HELLO.buffer }));
       expect(link.open).to.equal(true);
-      await timers.advance(14_999);
+      await timers.advance(7_499);
       expect(link.open).to.equal(true);
       await timers.advance(1);
       expect(link.closed.reason).to.have.property("code", "peer/closed");
@@ -318,7 +318,7 @@ describe("peer-link", () => {
       for (const [index, tripMs] of tripsMs.entries()) {
         await timers.advance(tripMs);
         say({ type: "pong", token: index + 1 });
-        await timers.advance(5_000 - tripMs);
+        await timers.advance(2_500 - tripMs);
       }
       expect(link.rttMs).to.equal(30);
       expect(heard.filter(([what]) => what === "rtt")).to.deep.equal([

@@ -103,6 +103,26 @@ describe("uploader", () => {
     });
   });
 
+  it("Uploader counts what waits in the channels, and never learns a senseless rate", async () => {
+    await withFakeTimers(async (timers) => {
+      const { uploader, ask } = await setUp(timers);
+      const peer = fakeLink();
+      ask(peer.link, 1);
+      await settle();
+      (peer.link as { bufferedBytes: number }).bufferedBytes = 2_500 * 301;
+      ask(peer.link, 2);
+      expect(peer.frames.map(({ type }) => type)).to.deep.equal(["reject"]);
+      // A full channel that grows while time passes has drained nothing.
+      for (let round = 3; round < 8; round++) {
+        await timers.advance(300);
+        (peer.link as { bufferedBytes: number }).bufferedBytes = 60_000 * round;
+        ask(peer.link, round);
+        await settle();
+        expect(uploader.loadPercent).to.be.within(0, 100);
+      }
+    });
+  });
+
   it("Uploader serves no more links at a time than allowed", async () => {
     await withFakeTimers(async (timers) => {
       const { ask } = await setUp(timers, { maxParallel: 2 });
