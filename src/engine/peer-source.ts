@@ -153,6 +153,8 @@ export class PeerSource {
   refused(askId: number, retryMs: number, nowMs: number, random: () => number): void {
     this.asks.delete(askId);
     this.#stalls = 0;
+    // Refusals of one burst are one: who backs off further for each of them comes back too late.
+    if (nowMs < this.#backoffUntilMs) return;
     this.#backoffUntilMs = nowMs + Math.max(retryMs, this.#backoffMs * (0.5 + random()));
     this.#backoffMs = Math.min(BACKOFF_MAX_MS, this.#backoffMs * 2);
   }

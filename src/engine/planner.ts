@@ -35,6 +35,9 @@ export type Command = Readonly<
 /** With this much time to spare, neighbours' needs decide the order of pieces. */
 const RELAXED_MS = 1_000;
 
+/** Time in which neighbours can swap what each of them ordered. */
+const SWAP_MS = 1_000;
+
 /** One step of the election: a neighbour's claim is here by then. */
 const STEP_MIN_MS = 50;
 const STEP_MAX_MS = 500;
@@ -308,7 +311,7 @@ export class Planner {
     return nowMs >= sinceMs + steps * Math.min(STEP_MAX_MS, Math.max(controlMs, spareMs));
   }
 
-  /** Rule 3: what peers will not bring before the deadline, from the tail. */
+  /** Rule 3: what peers will not bring before the deadline. */
   #hedge(request: RequestState, nowMs: number): Command[] {
     if (!request.originUsable) return [];
     const missing = request.missing();
@@ -322,7 +325,31 @@ export class Planner {
       mesh: this.#suppliers.offerFor(request.asked.assetId, open, { nowMs, originRateBytesPerMs }),
       origin: this.#origin,
     });
-    return this.#fetch(request, open.slice(open.length - count), nowMs);
+    return this.#fetch(request, this.#ownShare(request, open, { count, nowMs }), nowMs);
+  }
+
+  /**
+   * Which pieces to order when peers are too slow for all of them. While there is time to swap, those of
+   * this viewer's own rank, so that neighbours in the same need order others; else the tail.
+   */
+  #ownShare(
+    { asked, deadlineMs }: RequestState,
+    open: readonly number[],
+    { count, nowMs }: { count: number; nowMs: number },
+  ): number[] {
+    const tail = open.slice(open.length - count);
+    if (count === 0 || deadlineMs - nowMs < SWAP_MS) return tail;
+    const { assetId } = asked;
+    const rank = (piece: number) =>
+      this.#claims.covers(assetId, piece, nowMs)
+        ? Number.POSITIVE_INFINITY
+        : rankOf(this.selfId, this.#suppliers.ids, assetId, piece);
+    const ranked = open.map((piece) => ({ piece, rank: rank(piece) }));
+    ranked.sort((a, b) => a.rank - b.rank || b.piece - a.piece);
+    return ranked
+      .slice(0, count)
+      .map(({ piece }) => piece)
+      .sort((a, b) => a - b);
   }
 
   /** Orders pieces from the origin, and lets neighbours know. */

@@ -69,6 +69,8 @@ export class Uploader {
     if (busyMs > 0 || queue.jobs.size >= INBOUND_REQUESTS_MAX) {
       return link.send({ type: "reject", id, reason: "busy", retryMs: Math.min(busyMs, 65_535) });
     }
+    // An uplink that was idle until now says nothing of its rate.
+    if (this.#waitingBytes === 0) this.#busy = undefined;
     const stop = new AbortController();
     this.#queuedBytes += PIECE_BYTES;
     queue.jobs.set(id, {

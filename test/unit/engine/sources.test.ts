@@ -146,13 +146,15 @@ describe("peer-source", () => {
     expect(peer.available(1_299)).to.equal(false);
     expect(peer.available(1_300)).to.equal(true);
     const waits = Array.from({ length: 6 }, (_, round) => {
-      peer.refused(round, 0, 0, () => 0.5);
-      return peer.backoffUntilMs;
+      const nowMs = (round + 1) * 10_000;
+      // The refusals of one burst are one.
+      for (let burst = 0; burst < 3; burst++) peer.refused(round, 0, nowMs + burst, () => 0.5);
+      return peer.backoffUntilMs - nowMs;
     });
     expect(waits).to.deep.equal([200, 400, 800, 1_600, 1_600, 1_600]);
-    peer.arrived(ask(9), 1, 10);
-    peer.refused(10, 0, 0, () => 0);
-    expect(peer.backoffUntilMs, "a piece starts it anew, with jitter").to.equal(50);
+    peer.arrived(ask(9), 1, 70_010);
+    peer.refused(10, 0, 80_000, () => 0);
+    expect(peer.backoffUntilMs, "a piece starts it anew, with jitter").to.equal(80_050);
   });
 
   it("PeerSource is stalled after four stalls in a row", () => {
