@@ -13,8 +13,13 @@ const START_BYTES = 2 * PIECE_BYTES;
 const MIN_BYTES = PIECE_BYTES;
 const MAX_BYTES = 64 * PIECE_BYTES;
 const SLOW_START_GAIN = 1.6;
-/** Bytes that may wait in the path's queue once the window has found its size. */
-const QUEUE_BYTES = 49_152;
+/**
+ * What may wait in the path's queue once the window has found its size: so many bytes, or on a fast path so
+ * much time, as with less the line idles between pieces (0.45 of a raw channel's goodput on loopback with
+ * the bytes alone, 0.7 with both).
+ */
+const QUEUE_MIN_BYTES = 49_152;
+const QUEUE_MS = 30;
 
 export class PullWindow {
   #bytes = START_BYTES;
@@ -60,9 +65,11 @@ export class PullWindow {
     const queueing = this.#roundMinMs > 1.3 * this.#baseMs + 8;
     if (queueing) this.#slowStart = false;
     if (!this.#limited && !queueing) return;
+    const rateBytesPerMs = this.#bytes / this.#roundMinMs;
+    const queueBytes = Math.max(QUEUE_MIN_BYTES, rateBytesPerMs * QUEUE_MS);
     const next = this.#slowStart
       ? this.#bytes * SLOW_START_GAIN
-      : (this.#bytes + (this.#bytes * this.#baseMs) / this.#roundMinMs + QUEUE_BYTES) / 2;
+      : (this.#bytes + rateBytesPerMs * this.#baseMs + queueBytes) / 2;
     this.#bytes = Math.min(MAX_BYTES, Math.max(MIN_BYTES, next));
   }
 }

@@ -72,6 +72,12 @@ export class UploadPolicy {
     if (durationMs > 0 && bytes > 0) this.#uplink.add(bytes / durationMs);
   }
 
+  /** Bytes left an uplink that could have taken more: it is at least so fast. */
+  sampleAtLeast(bytes: number, durationMs: number): void {
+    const known = this.#uplink.value ?? UPLINK_BYTES_PER_MS;
+    if (durationMs > 0 && bytes / durationMs > known) this.#uplink.add(bytes / durationMs);
+  }
+
   /** Takes `bytes` from the rate cap. @returns Milliseconds to wait before sending them. */
   spend(bytes: number, nowMs: number): number {
     if (this.#maxBytesPerS === 0) return 0;

@@ -10,7 +10,7 @@ import type { VerifiedPiece } from "../protocol/verify.js";
 import { INBOUND_REQUESTS_MAX, type PeerLink } from "./peer-link.js";
 
 /** Shorter measurements show the channels' buffers, not the line. */
-const MEASURE_MS = 250;
+const MEASURE_MS = 100;
 
 interface Job {
   readonly id: number;
@@ -69,8 +69,10 @@ export class Uploader {
     if (busyMs > 0 || queue.jobs.size >= INBOUND_REQUESTS_MAX) {
       return link.send({ type: "reject", id, reason: "busy", retryMs: Math.min(busyMs, 65_535) });
     }
-    // An uplink that was idle until now says nothing of its rate.
-    if (this.#waitingBytes === 0) this.#busy = undefined;
+    // An uplink that was idle until now starts to be measured now.
+    if (this.#waitingBytes === 0) {
+      this.#busy = { sinceMs: this.#options.now(), leftBytes: this.#sentBytes };
+    }
     const stop = new AbortController();
     this.#queuedBytes += PIECE_BYTES;
     queue.jobs.set(id, {
@@ -142,11 +144,12 @@ export class Uploader {
     const { sinceMs, leftBytes: before } = this.#busy ?? { sinceMs: nowMs, leftBytes };
     const drained = bufferedBytes === 0;
     const durationMs = nowMs - sinceMs;
-    if (this.#busy && !drained && durationMs >= MEASURE_MS && leftBytes > before) {
-      this.#policy.sample(leftBytes - before, durationMs);
+    if (durationMs >= MEASURE_MS && leftBytes > before) {
+      if (drained) this.#policy.sampleAtLeast(leftBytes - before, durationMs);
+      else this.#policy.sample(leftBytes - before, durationMs);
       this.#busy = { sinceMs: nowMs, leftBytes };
     } else {
-      this.#busy = drained ? undefined : { sinceMs, leftBytes: before };
+      this.#busy = { sinceMs, leftBytes: before };
     }
   }
 }

@@ -39,6 +39,8 @@ interface Exchange {
   readonly range: AskedRange | undefined;
   readonly crossOrigin: boolean;
   readonly meter: RequestMeter;
+  /** Looked for beside the store, not after it. */
+  readonly host: Promise<HostTab | undefined>;
 }
 
 /** Cache, then mesh, then network; see the module's description. */
@@ -74,6 +76,7 @@ export class MeshFirst extends Strategy {
       handler,
       range,
       meter,
+      host: findHost().catch(() => undefined),
       url: canonicalUrl(request.url),
       crossOrigin: new URL(request.url).origin !== self.location.origin,
     };
@@ -105,7 +108,7 @@ export class MeshFirst extends Strategy {
   }
 
   async #fromMesh(exchange: Exchange): Promise<Response | undefined> {
-    const host = await findHost();
+    const host = await exchange.host;
     if (!host) return undefined;
     const port = sendWant(host, wantOf(exchange));
     const plan = await firstPlan(port, host, exchange.request.signal);
