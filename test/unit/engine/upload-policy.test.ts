@@ -85,4 +85,17 @@ describe("upload-policy", () => {
       }),
     );
   });
+
+  it("UploadPolicy.sampleAtLeast() only ever raises the rate", () => {
+    const policy = new UploadPolicy({
+      ...{ maxBytesPerS: 0, maxParallel: 4, random: () => 0, nowMs: 0 },
+    });
+    const assumed = policy.rateBytesPerMs;
+    policy.sampleAtLeast(100 * assumed, 1_000);
+    expect(policy.rateBytesPerMs).to.equal(assumed);
+    policy.sampleAtLeast(5_000 * assumed, 1_000);
+    expect(policy.rateBytesPerMs).to.equal(5 * assumed);
+    policy.sampleAtLeast(5_000 * assumed, 0);
+    expect(policy.rateBytesPerMs).to.equal(5 * assumed);
+  });
 });
