@@ -90,7 +90,7 @@ export class Nearcast extends EventTarget {
   }
 
   /**
-   * Starts, and resolves when the worker controls the page or it is clear that it will not (soon).
+   * Starts, and resolves when the worker controls the page and a tab is host, or it is clear that they will not (soon).
    * Never rejects: what is missing shows in `stats().reason`.
    */
   open(): Promise<void> {
@@ -198,18 +198,17 @@ export class Nearcast extends EventTarget {
     this.#tell = openTabs((message) => this.#hear(message), signal);
     const timer = setInterval(() => this.#emit("stats", this.stats()), STATS_INTERVAL_MS);
     signal.addEventListener("abort", () => clearInterval(timer));
-    void this.#bridge.clientId.then((clientId) => this.#controlled(clientId));
-    const controlled = await Promise.race([
-      this.#bridge.clientId,
-      elapsed(this.#config.controlTimeoutMs),
-    ]);
-    if (controlled === undefined && this.#bridge.foreign) this.#off("another worker");
+    // The first request after `start()` must find a host, or it would pass by the mesh.
+    const hosted = this.#bridge.clientId.then((clientId) => this.#controlled(clientId));
+    hosted.catch((error: unknown) => this.#failed(error));
+    const outcome = await Promise.race([hosted, elapsed(this.#config.controlTimeoutMs)]);
+    if (outcome === undefined && this.#bridge.foreign) this.#off("another worker");
   }
 
   /** The worker controls this page: its playback counts, and it may become the host. */
-  #controlled(clientId: string): void {
+  async #controlled(clientId: string): Promise<"controlled"> {
     const { signal } = this.#lifetime;
-    if (signal.aborted) return;
+    if (signal.aborted) return "controlled";
     watchPlayback(
       {
         onState: (state) => {
@@ -221,7 +220,8 @@ export class Nearcast extends EventTarget {
       signal,
     );
     addEventListener("pagehide", () => this.#tell?.({ type: "closing", clientId }), { signal });
-    runForHost(clientId, { signal, onElected: () => this.#becomeHost() });
+    await runForHost(clientId, { signal, onElected: () => this.#becomeHost() });
+    return "controlled";
   }
 
   #becomeHost(): void {
@@ -361,6 +361,7 @@ function remembered(key: string): string | undefined {
   }
 }
 
-async function elapsed(ms: number): Promise<void> {
+async function elapsed(ms: number): Promise<undefined> {
   await new Promise((resolve) => setTimeout(resolve, ms));
+  return undefined;
 }

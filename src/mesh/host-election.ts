@@ -10,20 +10,33 @@ import { HOST_ALIVE_PREFIX, HOST_LOCK } from "../protocol/worker-messages.js";
  *
  * @param clientId How the worker knows this page: the second lock is named after it.
  * @param onElected Called once, when both locks are held.
+ * @returns When it is clear who is host now: this page, or another one whose end it waits for.
  */
 export function runForHost(
   clientId: string,
   { signal, onElected }: { readonly signal: AbortSignal; readonly onElected: () => void },
-): void {
+): Promise<void> {
+  const known = Promise.withResolvers<void>();
   const until = new Promise<void>((resolve) => {
     signal.addEventListener("abort", () => resolve(), { once: true });
   });
   const elected = () =>
     navigator.locks.request(HOST_ALIVE_PREFIX + clientId, { signal }, async () => {
       onElected();
+      known.resolve();
       await until;
     });
-  navigator.locks.request(HOST_LOCK, { signal }, elected).catch((error: unknown) => {
+  const stopped = (error: unknown) => {
+    known.resolve();
     if (!signal.aborted) throw error;
-  });
+  };
+  navigator.locks
+    .request(HOST_LOCK, { ifAvailable: true }, (lock) => {
+      if (lock) return elected();
+      known.resolve();
+      void navigator.locks.request(HOST_LOCK, { signal }, elected).catch(stopped);
+      return undefined;
+    })
+    .catch(stopped);
+  return known.promise;
 }
