@@ -26,7 +26,7 @@ import {
   HAVE_MAX_PIECES,
 } from "./limits.js";
 
-const REJECT_REASONS = ["busy", "absent", "refused"] as const;
+const REJECT_REASONS = ["busy", "absent"] as const;
 export type RejectReason = (typeof REJECT_REASONS)[number];
 
 export type ControlFrame = Readonly<

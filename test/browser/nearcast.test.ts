@@ -11,17 +11,18 @@ interface Answer {
 }
 
 /** A viewer that runs the SDK and is controlled by the worker. */
-async function openWithSdk(): Promise<Viewer> {
+async function openWithSdk(options: object = {}): Promise<Viewer> {
   const { serverPort, originPort } = await testEnvironment();
   const viewer = await openViewer();
   await viewer.run(
-    async ({ server, include }) => {
+    async ({ server, include, more }) => {
       const { start } = await import("/src/index.ts" as string);
-      await start({ server, include, lan: true });
+      await start({ server, include, lan: true, ...more });
     },
     {
       server: `ws://127.0.0.1:${serverPort}`,
       include: `http://127.0.0.1:${originPort}/media/**`,
+      more: options,
     },
   );
   return viewer;
@@ -59,7 +60,14 @@ async function untilStats(viewer: Viewer, path: readonly string[], atLeast: numb
 
 declare global {
   interface Window {
-    nearcast?: { stats(): unknown; stop(): void; pause(): void; resume(): void };
+    nearcast?: {
+      stats(): unknown;
+      stop(): void;
+      pause(): void;
+      resume(): void;
+      consent(given: boolean): void;
+    readonly ready: Promise<void>;
+    };
   }
 }
 
@@ -77,6 +85,44 @@ describe("start()", () => {
     await untilStats(second, ["bytes", "mesh"], 1);
     await untilStats(first, ["bytes", "uploaded"], 1);
     expect([...(await first.close()), ...(await second.close())]).to.deep.equal([]);
+  });
+
+  it("start() with upload: never takes from others and gives nothing", async () => {
+    const mean = await openWithSdk({ upload: "never" });
+    const expected = await fetchIn(mean, FILE);
+    const other = await openWithSdk();
+    await fetchIn(other, "/media/gallery/02-morning-mist.jpg"); // joins
+    await untilStats(other, ["links"], 1);
+    expect(await fetchIn(other, FILE)).to.deep.equal(expected);
+    // The other one gives: the mean viewer is linked and may ask.
+    expect(await fetchIn(mean, "/media/gallery/02-morning-mist.jpg")).to.include({ status: 200 });
+    await untilStats(mean, ["bytes", "mesh"], 1);
+    const stats = (await other.run(() => window.nearcast?.stats())) as { bytes: object };
+    expect(stats.bytes).to.include({ mesh: 0 });
+    expect([...(await mean.close()), ...(await other.close())]).to.deep.equal([]);
+  });
+
+  it("start() with consent: required does nothing before consent(true) and again after consent(false)", async () => {
+    const viewer = await openWithSdk({ consent: "required" });
+    const state = () =>
+      viewer.run(() => {
+        const stats = window.nearcast?.stats() as { role?: string; reason?: string } | undefined;
+        return { role: stats?.role, reason: stats?.reason };
+      });
+    expect(await state()).to.deep.equal({ role: "off", reason: "consent" });
+    expect(
+      await viewer.run(async () => (await navigator.serviceWorker.getRegistrations()).length),
+    ).to.equal(0);
+    await viewer.run(async () => {
+      window.nearcast?.consent(true);
+      await window.nearcast?.ready;
+    });
+    await fetchIn(viewer, FILE);
+    await untilStats(viewer, ["bytes", "origin"], 1);
+    await viewer.run(() => window.nearcast?.consent(false));
+    expect(await state()).to.deep.equal({ role: "off", reason: "consent" });
+    expect(await fetchIn(viewer, FILE)).to.include({ status: 200 });
+    expect(await viewer.close()).to.deep.equal([]);
   });
 
   it("pause() sends requests to the origin and resume() shares again", async () => {

@@ -61,7 +61,7 @@ const anyControl = (): fc.Arbitrary<ControlFrame> =>
     fc.record({
       type: typed("reject"),
       id: anyU32(),
-      reason: fc.constantFrom("busy", "absent", "refused"),
+      reason: fc.constantFrom("busy", "absent"),
       retryMs: fc.nat(65_535),
     }),
     fc.record({ type: typed("ping"), token: anyU32() }),
@@ -126,7 +126,7 @@ describe("peer-codec", () => {
     [{ type: "cancel", id: 0xfffefdfc }, [5, 0xff, 0xfe, 0xfd, 0xfc]],
     [{ type: "reject", id: 2, reason: "busy", retryMs: 0x0102 }, [6, 0, 0, 0, 2, 0, 1, 2]],
     [{ type: "reject", id: 2, reason: "absent", retryMs: 0 }, [6, 0, 0, 0, 2, 1, 0, 0]],
-    [{ type: "reject", id: 2, reason: "refused", retryMs: 0 }, [6, 0, 0, 0, 2, 2, 0, 0]],
+    [{ type: "reject", id: 2, reason: "absent", retryMs: 0 }, [6, 0, 0, 0, 2, 1, 0, 0]],
     [{ type: "ping", token: 3 }, [7, 0, 0, 0, 3]],
     [{ type: "pong", token: 4 }, [8, 0, 0, 0, 4]],
   ];
