@@ -66,7 +66,7 @@ declare global {
       pause(): void;
       resume(): void;
       consent(given: boolean): void;
-    readonly ready: Promise<void>;
+      readonly ready: Promise<void>;
     };
   }
 }
