@@ -64,6 +64,11 @@ const STEPS = [
     // One file at a time: each starts browsers, and two at once would measure each other.
     commands: () => nodeTest(testFiles("test/e2e"), "--test-concurrency=1"),
   },
+  {
+    name: "faults",
+    count: countNodeTests,
+    commands: () => nodeTest(testFiles("test/faults"), "--test-concurrency=1"),
+  },
 ];
 
 /** Node 20 takes a folder and Node 22 a glob after `--test`; both take the names of files. */

@@ -14,7 +14,7 @@ import { buildSync } from "esbuild";
 import puppeteer from "puppeteer-core";
 import send from "send";
 import { createSampleOrigin } from "../../../demo/sample-origin.mjs";
-import { chromeArgs, ensureChrome } from "../../../tools/ensure-browser.mjs";
+import { chromeArgs, ensureChrome, findFirefox } from "../../../tools/ensure-browser.mjs";
 
 /** The real film beside the checkout where there is one, else the demo's own. */
 const SHARED_MEDIA = resolve("..", "shared", "media", "bbb");
@@ -27,12 +27,31 @@ const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 /** SHA-256 of a media file, by its path below `/media/`. */
 export const fileHash = (path) => sha256(readFileSync(join(media.dir, decodeURIComponent(path))));
 
-/** Everything a test needs; `close()` ends what was started. */
-export async function openRig({ rateBytesPerS = 0, delayMs = 0, root = media.dir } = {}) {
+/**
+ * Everything a test needs; `close()` ends what was started.
+ *
+ * @param pages More pages of the site: bodies by path, before the script tag.
+ * @param files More files of the site: `{ type, body, headers }` by path, or a function that returns one.
+ * @param intercept Sees each request for the origin's files first; `true` says that it answers.
+ * @param indexArgs More arguments of the index server.
+ */
+export async function openRig({
+  rateBytesPerS = 0,
+  delayMs = 0,
+  root = media.dir,
+  pages = {},
+  files = {},
+  intercept = () => false,
+  indexArgs = [],
+} = {}) {
   const folder = mkdtempSync(join(tmpdir(), "nearcast-e2e-"));
-  const origin = createSampleOrigin({ root, rateBytesPerS, delayMs });
-  const siteWorker = bundleSiteWorker();
-  const site = createServer((req, res) => serve(req, res, origin, siteWorker));
+  const sample = createSampleOrigin({ root, rateBytesPerS, delayMs });
+  const origin = {
+    ...sample,
+    handle: (req, res) => (intercept(req, res) ? undefined : sample.handle(req, res)),
+  };
+  const content = { pages: { ...PAGES, ...pages }, files: { ...siteFiles(), ...files } };
+  const site = createServer((req, res) => serve(req, res, origin, content));
   site.listen(0, "127.0.0.1");
   await once(site, "listening");
   const url = `http://localhost:${site.address().port}`;
@@ -46,22 +65,29 @@ export async function openRig({ rateBytesPerS = 0, delayMs = 0, root = media.dir
     cdn: cdnUrl,
     root,
     keyFile: join(folder, "key.pem"),
+    indexArgs,
   });
   await index.start();
   const browsers = [];
 
-  /** Opens one profile; `open(path)` of it opens pages that share worker, store and host tab. */
-  async function profile() {
+  /** Starts a browser of its own, `"chromium"` or `"firefox"`. */
+  async function launch(name = "chromium", { preferences = {} } = {}) {
     const browser = await puppeteer.launch({
-      executablePath: ensureChrome(),
       headless: true,
-      args: chromeArgs(),
-      pipe: true,
       protocolTimeout: 240_000,
+      ...(name === "firefox"
+        ? { browser: "firefox", executablePath: findFirefox(), extraPrefsFirefox: preferences }
+        : { executablePath: ensureChrome(), args: chromeArgs(), pipe: true }),
     });
     browsers.push(browser);
-    return new Profile(browser, url);
+    return browser;
   }
+
+  /** Opens one profile; `open(path)` of it opens pages that share worker, store and host tab. */
+  const profile = async () => new Profile(await launch(), url);
+
+  /** A profile that shares the browser with others, and nothing else: a private context of `browser`. */
+  const context = async (browser) => new Profile(await browser.createBrowserContext(), url);
 
   return {
     url,
@@ -69,6 +95,8 @@ export async function openRig({ rateBytesPerS = 0, delayMs = 0, root = media.dir
     index,
     cdn: cdnUrl,
     profile,
+    launch,
+    context,
     async close() {
       await Promise.all(browsers.map((browser) => browser.close()));
       await index.stop();
@@ -96,10 +124,11 @@ class IndexProcess {
   }
 
   async start() {
-    const { site, cdn, root, keyFile } = this.#options;
+    const { site, cdn, root, keyFile, indexArgs } = this.#options;
     const args = [
       ...["--port", String(this.port), "--site", site, "--root", root, "--key-file", keyFile],
       ...["--origin", `${site}/media/`, "--origin", `${cdn}/media/`],
+      ...indexArgs,
     ];
     this.#child = spawn(process.execPath, ["dist/cli.js", "serve", ...args], {
       stdio: ["ignore", "pipe", "inherit"],
@@ -297,30 +326,40 @@ function bundleSiteWorker() {
   return outputFiles[0].text;
 }
 
-function serve(req, res, origin, siteWorker) {
+/** Scripts of the site; those of the build are read when asked for. */
+const siteFiles = () => ({
+  "/site-sw.js": { type: "text/javascript", body: bundleSiteWorker() },
+  "/stranger-sw.js": { type: "text/javascript", body: "self.x = 1;" },
+});
+
+const BUILT = {
+  "/nearcast.js": "dist/nearcast.js",
+  "/nearcast-sw.js": "dist/nearcast-sw.js",
+  "/vendor/hls.min.js": "node_modules/hls.js/dist/hls.min.js",
+};
+
+function serve(req, res, origin, { pages, files }) {
   const { pathname, searchParams } = new URL(req.url, "http://site");
   if (origin.owns(pathname)) return origin.handle(req, res);
-  const body = PAGES[pathname];
-  if (body !== undefined) {
+  const page = pages[pathname];
+  if (page !== undefined) {
     res.setHeader("Content-Type", "text/html; charset=utf-8");
     res.setHeader("Cache-Control", "no-store");
     res.end(
-      `<!doctype html><meta charset="utf-8"><title>test</title>${body}${tagOf(searchParams)}`,
+      `<!doctype html><meta charset="utf-8"><title>test</title>${page}${tagOf(searchParams)}`,
     );
     return;
   }
-  const worker = { "/site-sw.js": siteWorker, "/stranger-sw.js": "self.x = 1;" }[pathname];
-  if (worker !== undefined) {
-    res.setHeader("Content-Type", "text/javascript");
-    res.end(worker);
+  const given = files[pathname];
+  const file = typeof given === "function" ? given(req, res) : given;
+  if (file !== undefined) {
+    res.writeHead(200, { "Content-Type": file.type, ...file.headers });
+    res.end(file.body);
     return;
   }
-  const file = {
-    "/nearcast.js": "dist/nearcast.js",
-    "/nearcast-sw.js": "dist/nearcast-sw.js",
-    "/vendor/hls.min.js": "node_modules/hls.js/dist/hls.min.js",
-  }[pathname];
-  if (file) return void send(req, resolve(file), { cacheControl: false }).pipe(res);
+  if (given !== undefined) return; // it answers by itself
+  const built = BUILT[pathname];
+  if (built) return void send(req, resolve(built), { cacheControl: false }).pipe(res);
   res.statusCode = 404;
   res.end();
 }

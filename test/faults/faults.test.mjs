@@ -1,0 +1,17 @@
+/** The part of the fault matrix that `npm test` plays; `npm run faults` plays all of it. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { playRow } from "./frame.mjs";
+import { rows } from "./rows/index.mjs";
+
+/** A machine that runs other tests as well is late by itself; `npm run faults` allows nothing on top. */
+const BUSY_MACHINE_MS = 500;
+
+for (const row of rows.filter(({ fast }) => fast)) {
+  test(`row ${row.row}: ${row.name}`, async (t) => {
+    const allowedMs = row.allowedMs + BUSY_MACHINE_MS;
+    const { ok, problem, addedMs } = await playRow({ ...row, allowedMs }, { samples: 1 });
+    t.diagnostic(`added ${addedMs} ms, allowed ${row.allowedMs} ms`);
+    assert.ok(ok, problem);
+  });
+}

@@ -1,0 +1,98 @@
+/**
+ * `npm run faults`: plays the fault matrix in real browsers, each row against its twin without Nearcast, and prints
+ * the table.
+ *
+ *     npm run faults                          every row, in Chromium and, if it is there, Firefox
+ *     npm run faults -- --row 1,7             only these rows
+ *     npm run faults -- --browser firefox     only this browser
+ *     npm run faults -- --fast                only what `npm test` plays
+ *     npm run faults -- --samples 5           measurements of each row (default: the row's own)
+ * @module
+ */
+import { existsSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { findFirefox } from "../../tools/ensure-browser.mjs";
+import { playRow } from "./frame.mjs";
+import { rows } from "./rows/index.mjs";
+
+const COLUMNS = ["row", "fault", "browser", "result", "added ms", "allowed ms", "bytes equal"];
+
+const cellsOf = ({ row, name, browser, ok, addedMs, allowedMs, equal, problem }) => [
+  String(row),
+  name,
+  browser,
+  ok ? "ok" : "FAILED",
+  addedMs === undefined ? "-" : String(addedMs),
+  String(allowedMs),
+  equal === undefined ? "-" : equal ? "yes" : "NO",
+  problem ?? "",
+];
+
+function printTable(results) {
+  const table = [COLUMNS, ...results.map(cellsOf)];
+  const widths = COLUMNS.map((_, column) => Math.max(...table.map((row) => row[column].length)));
+  for (const row of table)
+    console.log(
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    );
+}
+
+function readArguments(args) {
+  const { values } = parseArgs({
+    args,
+    options: {
+      row: { type: "string" },
+      browser: { type: "string" },
+      fast: { type: "boolean" },
+      samples: { type: "string" },
+    },
+  });
+  const numbers = values.row?.split(",").map(Number);
+  const unknown = numbers?.find((number) => !rows.some(({ row }) => row === number));
+  if (unknown !== undefined) throw new TypeError(`--row: there is no row ${unknown}`);
+  const samples = values.samples === undefined ? undefined : Number(values.samples);
+  if (samples !== undefined && !(Number.isInteger(samples) && samples >= 1 && samples <= 8)) {
+    throw new TypeError("--samples: must be a whole number from 1 to 8");
+  }
+  const browsers = values.browser ? [values.browser] : ["chromium", "firefox"];
+  const strange = browsers.find((name) => !["chromium", "firefox"].includes(name));
+  if (strange) throw new TypeError(`--browser: must be chromium or firefox, not "${strange}"`);
+  return { numbers, samples, fast: values.fast ?? false, browsers };
+}
+
+async function main() {
+  const { numbers, samples, fast, browsers } = readArguments(process.argv.slice(2));
+  if (!existsSync("dist/nearcast.js")) throw new Error('Run "npm run build" first');
+  const results = [];
+  for (const browser of browsers) {
+    if (browser === "firefox" && !findFirefox()) {
+      console.log("Firefox is not installed: its rows are not played");
+      continue;
+    }
+    const chosen = rows.filter(
+      (row) =>
+        (numbers?.includes(row.row) ?? true) &&
+        (!fast || row.fast) &&
+        (row.browsers ?? ["chromium", "firefox"]).includes(browser),
+    );
+    for (const row of chosen) {
+      const result = await playRow(row, { browser, samples });
+      results.push(result);
+      console.error(cellsOf(result).join(" | "));
+    }
+  }
+  printTable(results);
+  const failed = results.filter(({ ok }) => !ok).length;
+  console.log(`${results.length - failed} of ${results.length} rows hold`);
+  process.exitCode = failed > 0 ? 1 : 0;
+}
+
+try {
+  await main();
+} catch (error) {
+  console.error(error.message);
+  process.exitCode = 2;
+}
