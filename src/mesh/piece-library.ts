@@ -78,10 +78,12 @@ export class PieceLibrary {
 
   /** A held piece, verified again if it comes from disk (rule R11); `undefined` if it is gone or rotten. */
   async read(asset: TrustedAsset, piece: number): Promise<VerifiedPiece | undefined> {
+    // Expired is absent, wherever the piece is kept (rule R10).
+    const window = asset.windows.get(windowOf(piece));
+    if (!window) return undefined;
     const remembered = this.#memory.get(keyOf(asset.assetId, piece));
     if (remembered) return remembered;
-    const window = asset.windows.get(windowOf(piece));
-    if (!window || !this.have(asset).has(piece)) return undefined;
+    if (!this.have(asset).has(piece)) return undefined;
     const [stored] = await this.#store.readPieces(asset.assetId, asset.length, piece, piece + 1);
     const verified = stored && (await verifyPiece(window, piece, stored.bytes));
     if (verified) this.#remember(verified);
@@ -155,14 +157,18 @@ export class PieceLibrary {
     const bits = have.toBits(from, to);
     let bytes = 0;
     for (let piece = from; piece < to; piece++) if (have.has(piece)) bytes += PIECE_BYTES;
+    const { url, length, headers } = asset;
+    const ends = [...asset.windows.values()].map((window) => window.attestation.expiresMs);
+    const localMs = (serverMs: number) => this.#trust.toLocalMs(serverMs);
     this.#store.saveAsset({
-      assetId,
-      url: asset.url,
-      length: asset.length,
-      headers: asset.headers,
-      expiresMs: this.#trust.toLocalMs(asset.expiresMs),
+      ...{ assetId, url, length, headers },
+      expiresMs: localMs(Math.max(attestation.expiresMs, ...ends)),
     });
-    if (this.#store.savePieces({ assetId, attestation, bits, bytes }, pieces)) return;
+    const window = {
+      ...{ assetId, attestation, bits, bytes },
+      expiresMs: localMs(attestation.expiresMs),
+    };
+    if (this.#store.savePieces(window, pieces)) return;
     // The disk is far behind: what it cannot take is not held, or the next bit map would promise it.
     for (const { piece } of pieces) {
       have.delete(piece);

@@ -14,6 +14,7 @@ import {
   openAttestation,
 } from "../protocol/attestation.js";
 import type { Refusal } from "../protocol/signal-messages.js";
+import { LiveWindows } from "./live-windows.js";
 
 /** One version of one URL, with the windows that are attested so far. */
 export interface TrustedAsset {
@@ -21,14 +22,12 @@ export interface TrustedAsset {
   readonly url: string;
   readonly length: number;
   readonly headers: readonly Header[];
-  readonly windows: ReadonlyMap<number, AttestedWindow>;
-  /** Server time. */
-  readonly expiresMs: number;
+  /** Those that have not expired: each window ends by its own attestation (rule R10). */
+  readonly windows: Pick<ReadonlyMap<number, AttestedWindow>, "get" | "has" | "keys" | "values">;
 }
 
 interface AssetEntry extends TrustedAsset {
-  readonly windows: Map<number, AttestedWindow>;
-  expiresMs: number;
+  readonly windows: LiveWindows;
 }
 
 const ASSETS_MAX = 2_000;
@@ -117,10 +116,10 @@ export class Trust {
     }
   }
 
-  /** The asset behind a canonical URL, if it is attested and has not expired. */
+  /** The asset behind a canonical URL, if any window of it is attested and has not expired. */
   find(url: string): TrustedAsset | undefined {
     const asset = this.#byUrl.get(url);
-    return asset && asset.expiresMs > this.serverNowMs ? asset : undefined;
+    return asset?.windows.live ? asset : undefined;
   }
 
   byId(assetId: string): TrustedAsset | undefined {
@@ -161,14 +160,14 @@ export class Trust {
 
   #remember(window: AttestedWindow): TrustedAsset {
     const { assetId, attestation } = window;
-    const { url, length, headers, expiresMs } = attestation;
+    const { url, length, headers } = attestation;
     let asset = this.#byUrl.get(url);
     if (asset?.assetId !== assetId) {
       if (asset) this.#byId.delete(asset.assetId);
-      asset = { assetId, url, length, headers, windows: new Map(), expiresMs };
+      const windows = new LiveWindows(() => this.serverNowMs);
+      asset = { assetId, url, length, headers, windows };
     }
-    asset.windows.set(attestation.window, window);
-    asset.expiresMs = Math.max(asset.expiresMs, expiresMs);
+    asset.windows.add(window);
     this.#byUrl.delete(url);
     this.#byUrl.set(url, asset);
     this.#byId.set(assetId, asset);

@@ -19,16 +19,17 @@ import {
   type UseStore,
 } from "idb-keyval";
 import { PieceSet } from "../core/piece-set.js";
-import { bytesOfPiece, pieceCountOf, windowOf } from "../protocol/asset.js";
+import { bytesOfPiece, type PieceRange, pieceCountOf, windowOf } from "../protocol/asset.js";
 import type { Attestation, Header } from "../protocol/attestation.js";
 import { WINDOW_PIECES } from "../protocol/limits.js";
 
-/** What is known of one asset; `expiresMs` is in this device's clock. */
+/** What is known of one asset. */
 export interface StoredAsset {
   readonly assetId: string;
   readonly url: string;
   readonly length: number;
   readonly headers: readonly Header[];
+  /** End of its last window, in this device's clock; other windows may end before. */
   readonly expiresMs: number;
 }
 
@@ -36,6 +37,8 @@ export interface StoredAsset {
 export interface StoredWindow {
   readonly assetId: string;
   readonly attestation: Attestation;
+  /** End of the attestation in this device's clock, which is all that the worker has. */
+  readonly expiresMs: number;
   /** Bits of the window's pieces, see `PieceSet.toBits`. */
   readonly bits: Uint8Array;
   readonly bytes: number;
@@ -71,15 +74,21 @@ export class PieceReader {
     return asset !== undefined && asset.expiresMs > nowMs ? asset : undefined;
   }
 
-  /** The windows of `[from, to)` if every piece of that range is on disk, else `undefined`. */
-  async holds(asset: StoredAsset, from: number, to: number): Promise<StoredWindow[] | undefined> {
+  /** The windows of `[from, to)` if every piece of that range is on disk and fresh at `nowMs`, else `undefined`. */
+  async holds(
+    asset: StoredAsset,
+    { from, to }: PieceRange,
+    nowMs: number,
+  ): Promise<StoredWindow[] | undefined> {
     if (from >= to) return [];
     const keys: string[] = [];
     for (let window = windowOf(from); window <= windowOf(to - 1); window++) {
       keys.push(windowKey(asset.assetId, window));
     }
     const found = await this.attempt(() => getMany<StoredWindow | undefined>(keys, this.windows));
-    const windows = (found ?? []).filter((window) => window !== undefined);
+    const windows = (found ?? []).flatMap((window) =>
+      window !== undefined && window.expiresMs > nowMs ? [window] : [],
+    );
     const have = new PieceSet(pieceCountOf(asset.length));
     for (const { bits, attestation } of windows) {
       have.addBits(bits, attestation.window * WINDOW_PIECES);

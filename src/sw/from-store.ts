@@ -1,11 +1,11 @@
 /**
- * A response from this viewer's own store, read a few pieces at a time. A piece that is gone by the time
- * its turn comes is fetched from the origin, checked against the stored attestation like any other.
+ * A response from this viewer's own store, read a few pieces at a time. A piece that is gone or rotten by
+ * the time its turn comes is fetched from the origin, checked against the stored attestation like any other.
  * @module
  */
 import { fromBase64Url } from "../core/digest.js";
 import { NearcastError } from "../core/errors.js";
-import { type ByteRange, bytesOfPiece, piecesOfBytes } from "../protocol/asset.js";
+import { type ByteRange, bytesOfPiece, piecesOfBytes, windowOf } from "../protocol/asset.js";
 import { WINDOW_PIECES } from "../protocol/limits.js";
 import { matchesHash } from "../protocol/verify.js";
 import type { PieceReader, StoredAsset, StoredWindow } from "../store/piece-store.js";
@@ -51,7 +51,9 @@ export function storedBody(options: StoredBodyOptions): ReadableStream<Uint8Arra
           const batchEnd = Math.min(to, next + BATCH_PIECES);
           const { assetId, length } = asset;
           for (const { piece, bytes } of await reader.readPieces(assetId, length, next, batchEnd)) {
-            if (piece === next) deliver(controller, bytes, "cache");
+            // A disk forgets bits: what is rotten counts as gone.
+            if (piece !== next || !(await genuine(options.windows, piece, bytes))) break;
+            deliver(controller, bytes, "cache");
           }
           if (next < batchEnd) {
             await fillFromOrigin(options, next, to, cancelled.signal, (bytes) =>
@@ -102,8 +104,7 @@ async function fillFromOrigin(
     async (chunk) => {
       cutter.push(chunk);
       for (const { piece, bytes } of whole.splice(0)) {
-        const hash = hashOf(windows, piece);
-        if (!hash || !(await matchesHash(hash, piece, bytes))) {
+        if (!(await genuine(windows, piece, bytes))) {
           throw new NearcastError("integrity/mismatch", `Cannot use piece ${piece} of the origin`);
         }
         emit(bytes);
@@ -113,8 +114,13 @@ async function fillFromOrigin(
   );
 }
 
-function hashOf(windows: readonly StoredWindow[], piece: number): Uint8Array | undefined {
-  const index = Math.floor(piece / WINDOW_PIECES);
-  const found = windows.find(({ attestation }) => attestation.window === index);
-  return fromBase64Url(found?.attestation.hashes[piece % WINDOW_PIECES] ?? "");
+/** Whether a piece is the one that its stored attestation names. */
+async function genuine(
+  windows: readonly StoredWindow[],
+  piece: number,
+  bytes: Uint8Array,
+): Promise<boolean> {
+  const window = windows.find(({ attestation }) => attestation.window === windowOf(piece));
+  const hash = fromBase64Url(window?.attestation.hashes[piece % WINDOW_PIECES] ?? "");
+  return hash !== undefined && matchesHash(hash, piece, bytes);
 }

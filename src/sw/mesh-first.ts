@@ -87,7 +87,7 @@ export class MeshFirst extends Strategy {
     const covered = asset && coveredRange(exchange.range, asset.length, OPEN_RANGE_MAX_BYTES);
     if (!asset || !covered || !this.#maySynthesise(exchange, asset.headers)) return undefined;
     const { from, to } = piecesOfBytes(covered);
-    const windows = await this.#store.holds(asset, from, to);
+    const windows = await this.#store.holds(asset, { from, to }, Date.now());
     if (!windows) return undefined;
     const head = responseHead(asset, {
       ...exchange,

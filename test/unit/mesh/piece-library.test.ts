@@ -34,7 +34,8 @@ async function setUp(asset: TestAsset, stored: readonly StoredWindow[] = []) {
       return bytes ? [{ piece: from, bytes }] : [];
     },
   };
-  const trust = new Trust({ pinnedKey: undefined, nowMs: () => NOW_MS });
+  const clock = { nowMs: NOW_MS };
+  const trust = new Trust({ pinnedKey: undefined, nowMs: () => clock.nowMs });
   const added: number[] = [];
   const gone: string[] = [];
   const library = new PieceLibrary({
@@ -48,7 +49,7 @@ async function setUp(asset: TestAsset, stored: readonly StoredWindow[] = []) {
   const trusted = await trust.restore(asset.attestations[0] as Attestation);
   for (const attestation of asset.attestations) await trust.restore(attestation);
   if (!trusted) throw new Error("the test's asset is trusted");
-  return { library, trust, trusted, onDisk, saved, savedAssets, reads, added, gone };
+  return { library, trust, trusted, clock, onDisk, saved, savedAssets, reads, added, gone };
 }
 
 describe("piece-library", () => {
@@ -114,11 +115,30 @@ describe("piece-library", () => {
     });
   });
 
+  it("PieceLibrary.read() gives nothing of an expired window, not even from memory (R10)", async () => {
+    const asset = await makeAsset((WINDOW_PIECES + 1) * PIECE_BYTES);
+    const [first, second] = asset.attestations as [Attestation, Attestation];
+    const { library, trust, trusted, clock } = await setUp(asset);
+    await trust.restore({ ...second, expiresMs: first.expiresMs + 60_000 });
+    for (const piece of [0, WINDOW_PIECES]) library.add(trusted, await asset.verified(piece));
+    expect(await library.read(trusted, 0)).to.have.property("piece", 0);
+    clock.nowMs = first.expiresMs;
+    expect(await library.read(trusted, 0)).to.equal(undefined);
+    expect(await library.read(trusted, WINDOW_PIECES)).to.have.property("piece", WINDOW_PIECES);
+    library.flush();
+  });
+
   it("PieceLibrary.load() takes over what earlier pages stored, unless it is not trusted", async () => {
     const asset = await makeAsset(10 * PIECE_BYTES);
     const [attestation] = asset.attestations as [Attestation];
     const record = (fields: Partial<Attestation>, bits: number): StoredWindow => ({
-      ...{ assetId: asset.assetId, bits: Uint8Array.of(bits, 0), bytes: 0, usedMs: 0 },
+      ...{
+        assetId: asset.assetId,
+        bits: Uint8Array.of(bits, 0),
+        bytes: 0,
+        usedMs: 0,
+        expiresMs: 0,
+      },
       attestation: { ...attestation, ...fields },
     });
     const { library, trusted } = await setUp(asset, [

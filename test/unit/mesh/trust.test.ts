@@ -147,6 +147,28 @@ describe("trust", () => {
     expect(trust.byId(one.assetId)).to.equal(undefined);
   });
 
+  it("Trust lets each window expire by itself, whoever holds the asset, and whatever is newer (R10)", async () => {
+    const { trust, key, device } = await setUp();
+    const { attestations } = await makeAsset(2 * WINDOW_BYTES + 1, { sign: key.sign });
+    const endsMs = [1_000, 60_000, 2_000].map((ms) => SERVER_MS + ms);
+    for (const [window, attestation] of attestations.entries()) {
+      await trust.accept(await key.sign({ ...attestation, expiresMs: endsMs[window] ?? 0 }));
+    }
+    const asset = trust.find(attestations[0]?.url ?? "");
+    if (!asset) throw new Error("attested");
+    const live = () => [...asset.windows.keys()];
+    expect(live()).to.deep.equal([0, 1, 2]);
+    device.nowMs += 1_000;
+    expect(live()).to.deep.equal([1, 2]);
+    expect([asset.windows.has(0), asset.windows.get(0)]).to.deep.equal([false, undefined]);
+    expect([...asset.windows.values()]).to.have.length(2);
+    device.nowMs += 1_000;
+    expect(live()).to.deep.equal([1]);
+    expect(trust.find(asset.url)).to.equal(asset);
+    device.nowMs += 58_000;
+    expect([live(), trust.find(asset.url)]).to.deep.equal([[], undefined]);
+  });
+
   it("Trust.distrust() forgets the asset and asks nobody about it for ten minutes", async () => {
     const { trust, attest, device } = await setUp();
     const [attestation] = await attest();

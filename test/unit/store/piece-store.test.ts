@@ -43,6 +43,7 @@ async function setUp({ maxBytes = 2 ** 30 } = {}) {
       {
         assetId: asset.assetId,
         attestation,
+        expiresMs: attestation.expiresMs,
         bits: have.toBits(from, to),
         bytes: pieces.length * PIECE_BYTES,
       },
@@ -105,18 +106,34 @@ describe("piece-store", () => {
   });
 
   it("PieceStore.holds() gives the windows of a range that is whole, across windows", async () => {
-    const { store, save } = await setUp();
+    const { store, save, clock } = await setUp();
     const asset = await makeAsset((WINDOW_PIECES + 2) * PIECE_BYTES);
     const first = Array.from({ length: WINDOW_PIECES - 1 }, (_, piece) => piece + 1);
     await save(asset, first);
     await save(asset, [WINDOW_PIECES]);
-    const holds = (from: number, to: number) => store.holds(assetOf(asset), from, to);
+    const holds = (from: number, to: number) =>
+      store.holds(assetOf(asset), { from, to }, clock.nowMs);
     const windows = await holds(1, WINDOW_PIECES + 1);
     expect(windows?.map(({ attestation }) => attestation.window)).to.deep.equal([0, 1]);
     expect(await holds(1, WINDOW_PIECES), "one window is enough").to.have.length(1);
     expect(await holds(0, 2), "piece 0 is missing").to.equal(undefined);
     expect(await holds(1, WINDOW_PIECES + 2), "the last is missing").to.equal(undefined);
     expect(await holds(5, 5), "nothing").to.deep.equal([]);
+  });
+
+  it("PieceStore.holds() takes an expired window for absent, however fresh its asset (R10)", async () => {
+    const { store, save } = await setUp();
+    const asset = await makeAsset((WINDOW_PIECES + 2) * PIECE_BYTES);
+    const [first, second] = asset.attestations;
+    if (!first || !second) throw new Error("two windows");
+    const later = { ...second, expiresMs: EXPIRES_MS + 60_000 };
+    await save({ ...asset, attestations: [first, later] }, [0]);
+    await save({ ...asset, attestations: [first, later] }, [WINDOW_PIECES]);
+    const holds = (piece: number, nowMs: number) =>
+      store.holds(assetOf(asset, later.expiresMs), { from: piece, to: piece + 1 }, nowMs);
+    expect(await holds(0, EXPIRES_MS - 1)).to.have.length(1);
+    expect(await holds(0, EXPIRES_MS)).to.equal(undefined);
+    expect(await holds(WINDOW_PIECES, EXPIRES_MS)).to.have.length(1);
   });
 
   it("PieceStore.readPieces() skips pieces of a wrong length or kind", async () => {
@@ -145,7 +162,7 @@ describe("piece-store", () => {
     expect(evicted).to.deep.equal([`${b.assetId} 0`]);
     expect(store.bytes).to.equal(4 * PIECE_BYTES);
     expect(await store.readPieces(b.assetId, b.length, 0, 3)).to.deep.equal([]);
-    expect(await store.holds(assetOf(b), 0, 1)).to.equal(undefined);
+    expect(await store.holds(assetOf(b), { from: 0, to: 1 }, NOW_MS)).to.equal(undefined);
     expect(await store.readPieces(a.assetId, a.length, 0, 3)).to.have.length(3);
     expect(await store.readPieces(c.assetId, c.length, 0, 1)).to.have.length(1);
   });
@@ -216,7 +233,10 @@ describe("piece-store", () => {
     const asset = await makeAsset(WINDOW_PIECES * PIECE_BYTES);
     const [attestation] = asset.attestations;
     if (!attestation) throw new Error("one window");
-    const window = { assetId: asset.assetId, attestation, bits: new Uint8Array(8), bytes: 0 };
+    const window = {
+      ...{ assetId: asset.assetId, attestation, bits: new Uint8Array(8), bytes: 0 },
+      expiresMs: EXPIRES_MS,
+    };
     const pieces = Array.from({ length: WINDOW_PIECES }, (_, piece) => ({
       ...{ piece, bytes: asset.bytes.slice(0, PIECE_BYTES) },
     }));
@@ -237,7 +257,7 @@ describe("piece-store", () => {
       async () => {
         expect(await store.readPieces(asset.assetId, 10, 0, 1)).to.deep.equal([]);
         expect(await store.findAsset(asset.url, 0)).to.equal(undefined);
-        expect(await store.holds(assetOf(asset), 0, 1)).to.equal(undefined);
+        expect(await store.holds(assetOf(asset), { from: 0, to: 1 }, NOW_MS)).to.equal(undefined);
       },
     );
     expect(errors).to.deep.equal([failure, failure, failure]);

@@ -37,6 +37,7 @@ async function setUp({
   lost = [] as readonly number[],
   origin: originOptions = {} as OriginOptions,
   flip = undefined as number | undefined,
+  rotten = [] as readonly number[],
   windows = true,
 } = {}) {
   const asset = await makeAsset(LENGTH);
@@ -45,6 +46,10 @@ async function setUp({
       ([piece]) => !lost.includes(piece),
     ),
   );
+  for (const piece of rotten) {
+    const bytes = there.get(piece);
+    if (bytes) bytes[bytes.byteLength >> 1] = (bytes[bytes.byteLength >> 1] ?? 0) ^ 1;
+  }
   const originBytes = asset.bytes.slice();
   if (flip !== undefined) originBytes[flip] = (originBytes[flip] ?? 0) ^ 255;
   const origin = fakeOrigin(originBytes, originOptions);
@@ -56,7 +61,7 @@ async function setUp({
     windows: windows
       ? asset.attestations.map((attestation) => ({
           ...{ assetId: asset.assetId, attestation, bits: new Uint8Array(8) },
-          ...{ bytes: 0, usedMs: 0 },
+          ...{ bytes: 0, usedMs: 0, expiresMs: attestation.expiresMs },
         }))
       : [],
     onBytes: (source, bytes) => {
@@ -100,6 +105,17 @@ describe("from-store", () => {
       const { start } = bytesOfPiece(lost, LENGTH);
       expect(origin.asked).to.deep.equal([{ start, end: LENGTH }]);
       expect(count).to.deep.equal({ cache: start, origin: LENGTH - start, ends: 1 });
+    }
+  });
+
+  it("storedBody() takes a piece whose bits rotted on disk from the origin (fault 37)", async () => {
+    for (const piece of [0, 7, 8, PIECES - 1]) {
+      const { body, expected, origin } = await setUp({ rotten: [piece] });
+      const { bytes, error } = await readAll(body);
+      expect(error, `piece ${piece}`).to.equal(undefined);
+      expect(sameBytes(bytes, expected), `piece ${piece}`).to.equal(true);
+      const { start } = bytesOfPiece(piece, LENGTH);
+      expect(origin.asked).to.deep.equal([{ start, end: LENGTH }]);
     }
   });
 
