@@ -3,13 +3,13 @@
  * src/mesh/have-gossip.ts; who is to be linked comes from the cliques.
  * @module
  */
-import { PieceSet } from "../src/core/piece-set.js";
 import type { CliqueChange } from "./cliques.js";
 import { lossCap, pairDraw, rttMs } from "./network.js";
 import { between, seeded } from "./random.js";
 import type { Link, Viewer } from "./viewer.js";
 import { KIND, type World } from "./world.js";
 
+const NOTHING = new Uint8Array();
 const GATHER_MS = 50;
 const FRESH_MS = 300;
 const OPEN_TIMEOUT_MS = 5_000;
@@ -226,14 +226,14 @@ export class Mesh {
     const asset = this.#world.catalogue.at(message.asset);
     const { nowMs } = this.#world;
     if (kind === KIND.claim) return planner.claimed(id, asset.id, message, nowMs);
-    let pieces = asset.all;
-    const known = planner.holdingsOf(id, asset.id);
-    if (message.bits && known !== asset.all) {
-      const some = known ?? new PieceSet(asset.pieceCount);
-      some.addBits(message.bits, message.from);
-      if (!some.complete) pieces = some;
-    }
-    this.#world.shell.run(viewer, planner.setHoldings(id, asset.id, pieces, nowMs));
+    const { bits, from: start } = message;
+    const held = { pieceCount: asset.pieceCount, from: start, bits: bits ?? NOTHING };
+    this.#world.shell.run(
+      viewer,
+      bits
+        ? planner.addHoldings(id, asset.id, held, nowMs)
+        : planner.setHoldings(id, asset.id, asset.all, nowMs),
+    );
   }
 }
 

@@ -69,10 +69,21 @@ export class PieceSet {
     return bits;
   }
 
-  /** Adds what {@link toBits} wrote; bits past `pieceCount` are ignored. */
-  addBits(bits: Uint8Array, from = 0): void {
-    for (let index = 0; index < bits.byteLength * 8; index++) {
-      if (((bits[index >> 3] ?? 0) & (128 >> (index & 7))) !== 0) this.add(from + index);
+  /**
+   * Adds what {@link toBits} wrote; bits past `pieceCount` are ignored.
+   *
+   * @param onAdded Hears of each piece that was new.
+   */
+  addBits(bits: Uint8Array, from = 0, onAdded?: (piece: number) => void): void {
+    for (let at = 0; at < bits.byteLength; at++) {
+      const byte = bits[at] ?? 0;
+      const first = from + 8 * at;
+      // What is told again is most of what is told: such a byte costs one comparison.
+      const known = from % 8 === 0 ? (this.#bits[first / 8] ?? 0) : 0;
+      if ((byte & ~known) === 0) continue;
+      for (let bit = 0; bit < 8; bit++) {
+        if ((byte & (128 >> bit)) !== 0 && this.add(first + bit)) onAdded?.(first + bit);
+      }
     }
   }
 }

@@ -15,6 +15,11 @@ export interface MeshOffer {
   readonly latencyMs: number;
 }
 
+/** Whether the origin could still bring all of it later: more peers may come to hold it until then. */
+export function ample(slackMs: number, openPieces: number, origin: OriginSource): boolean {
+  return slackMs > 1.5 * origin.expectedMs(openPieces * PIECE_BYTES) + SPARE_MS;
+}
+
 /**
  * The number of pieces, of those that peers are to bring, that the origin should bring instead: enough
  * that the rest is in time, and no more than makes both finish together.
@@ -37,9 +42,8 @@ export function originShare({
   readonly mesh: MeshOffer;
   readonly origin: OriginSource;
 }): number {
+  if (ample(slackMs, openPieces, origin)) return 0;
   const bytes = openPieces * PIECE_BYTES;
-  // The origin could still bring all of it later: more peers may come to hold it until then.
-  if (slackMs > 1.5 * origin.expectedMs(bytes) + SPARE_MS) return 0;
   // Everybody who holds these pieces is silent or busy.
   if (rateBytesPerMs === 0) return openPieces;
   if (latencyMs + bytes / rateBytesPerMs <= slackMs) return 0;

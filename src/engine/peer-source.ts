@@ -86,8 +86,13 @@ export class PeerSource {
     this.#rttMs = rttMs;
   }
 
-  /** Remembers holdings; what was learned first is forgotten when there is too much of it. */
-  setHoldings(assetId: string, pieces: PieceSet): void {
+  /**
+   * Remembers holdings; what was learned first is forgotten when there is too much of it.
+   *
+   * @param pieces Belongs to this peer from now on.
+   * @param onForget Hears of what is about to be forgotten.
+   */
+  setHoldings(assetId: string, pieces: PieceSet, onForget?: (assetId: string) => void): void {
     this.forget(assetId);
     this.holdings.set(assetId, pieces);
     this.#heldPieces += pieces.pieceCount;
@@ -95,6 +100,7 @@ export class PeerSource {
       const fits =
         this.holdings.size <= HOLDINGS_PER_PEER_MAX && this.#heldPieces <= HELD_PIECES_MAX;
       if (fits || oldest === assetId) return;
+      onForget?.(oldest);
       this.forget(oldest);
     }
   }
@@ -143,10 +149,10 @@ export class PeerSource {
     this.#backoffMs = BACKOFF_MIN_MS;
   }
 
-  /** The peer does not hold the piece after all. */
-  lacks({ id, assetId, piece }: Ask): void {
+  /** The peer does not hold the piece after all. @returns Whether it had said that it does. */
+  lacks({ id, assetId, piece }: Ask): boolean {
     this.asks.delete(id);
-    this.holdings.get(assetId)?.delete(piece);
+    return this.holdings.get(assetId)?.delete(piece) ?? false;
   }
 
   /** The peer said that it is busy: leave it alone, with jitter, so that not all come back at once. */

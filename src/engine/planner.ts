@@ -15,13 +15,14 @@
 import type { PieceSet } from "../core/piece-set.js";
 import type { PieceRange } from "../protocol/asset.js";
 import { PIECE_BYTES } from "../protocol/limits.js";
+import type { Asked, AssetSupply } from "./asset-supply.js";
 import { Claims } from "./claims.js";
 import { rankOf } from "./election.js";
-import { originShare } from "./origin-share.js";
+import { ample, originShare } from "./origin-share.js";
 import { OriginSource } from "./origin-source.js";
 import type { Ask } from "./peer-source.js";
 import { type PlannedRequest, RequestState } from "./request-state.js";
-import { type Asked, Suppliers } from "./suppliers.js";
+import { type HeldBits, Suppliers } from "./suppliers.js";
 
 export type Command = Readonly<
   | { type: "ask"; peerId: string; askId: number; assetId: string; piece: number }
@@ -96,10 +97,12 @@ export class Planner {
     if (!request) return [];
     this.#requests.delete(requestId);
     const { assetId } = request.asked;
-    return this.#suppliers
-      .asksOf(assetId)
-      .filter(({ piece }) => !this.#wanted(assetId, piece))
-      .flatMap(({ piece }) => this.#cancel(assetId, piece));
+    const { asked } = this.#suppliers.supplyOf(assetId, request.have);
+    const needless = [...asked.keys()].filter((piece) => !this.#wanted(assetId, piece));
+    const commands = needless.flatMap((piece) => this.#cancel(assetId, piece));
+    const others = [...this.#requests.values()].some((other) => other.asked.assetId === assetId);
+    if (!others) this.#suppliers.forget(assetId);
+    return commands;
   }
 
   setDeadline(requestId: number, deadlineMs: number): void {
@@ -142,20 +145,25 @@ export class Planner {
     return this.plan(nowMs);
   }
 
-  /** `pieces` replaces what was known of the peer's holdings of the asset; `undefined`: none left. */
+  /**
+   * What a peer holds of the asset, all of it; `undefined`: nothing any more.
+   *
+   * @param pieces Belongs to the planner from now on.
+   */
   setHoldings(
     peerId: string,
     assetId: string,
     pieces: PieceSet | undefined,
     nowMs: number,
   ): Command[] {
-    const peer = this.#suppliers.get(peerId);
-    if (!peer) return [];
-    this.#claims.renew(peerId, assetId, nowMs);
-    if (pieces) peer.setHoldings(assetId, pieces);
-    else peer.forget(assetId);
-    const wanted = [...this.#requests.values()].some(({ asked }) => asked.assetId === assetId);
-    return wanted ? this.plan(nowMs) : [];
+    if (this.#suppliers.get(peerId)) this.#claims.renew(peerId, assetId, nowMs);
+    return this.#suppliers.setHoldings(peerId, assetId, pieces) ? this.plan(nowMs) : [];
+  }
+
+  /** A peer says that it holds these pieces too. It is planned with at once only if it is needed now. */
+  addHoldings(peerId: string, assetId: string, held: HeldBits, nowMs: number): Command[] {
+    if (this.#suppliers.get(peerId)) this.#claims.renew(peerId, assetId, nowMs);
+    return this.#suppliers.addHoldings(peerId, assetId, held, nowMs) ? this.plan(nowMs) : [];
   }
 
   /** A linked peer says that it is fetching these pieces from the origin. */
@@ -195,7 +203,7 @@ export class Planner {
     const ask = this.#suppliers.settle(peerId, askId);
     if (!peer || !ask) return [];
     this.#missed(ask);
-    if (busyMs === undefined) peer.lacks(ask);
+    if (busyMs === undefined) this.#suppliers.lacks(peerId, ask);
     else peer.refused(askId, busyMs, nowMs, this.#random);
     return this.plan(nowMs);
   }
@@ -228,56 +236,66 @@ export class Planner {
 
   /** Gives sources to all pieces that have none; earliest deadline first. */
   plan(nowMs: number): Command[] {
-    const byDeadline = [...this.#requests.values()].sort((a, b) => a.deadlineMs - b.deadlineMs);
-    return byDeadline.flatMap((request) => this.#planRequest(request, nowMs));
-  }
-
-  #planRequest(request: RequestState, nowMs: number): Command[] {
-    const missing = request.missing();
-    if (missing.length === 0) return [];
     const commands: Command[] = [];
-    const orphans: number[] = [];
-    for (const { piece, holders } of this.#inOrder(request, missing, nowMs)) {
-      const owed = request.owed.has(piece);
-      if (!owed && (holders.length === 0 || request.overdue(piece, nowMs))) {
-        orphans.push(piece);
-        continue;
-      }
-      // Rule 1. What the origin owes is asked of peers too once they would be clearly faster.
-      const limitMs = owed
-        ? 0.5 * request.originEtaMs(piece, { nowMs, origin: this.#origin })
-        : Number.POSITIVE_INFINITY;
-      const originRateBytesPerMs = this.#origin.rateBytesPerMs;
-      const options = { nowMs, limitMs, originRateBytesPerMs };
-      const { assetId } = request.asked;
-      const asked = this.#suppliers.ask({ assetId, piece }, holders, options);
-      if (asked) commands.push(askCommand(asked));
-    }
-    orphans.sort((a, b) => a - b);
-    commands.push(...this.#fetchOrphans(request, orphans, nowMs));
-    commands.push(...this.#hedge(request, nowMs));
+    const byDeadline = [...this.#requests.values()].sort((a, b) => a.deadlineMs - b.deadlineMs);
+    for (const request of byDeadline) this.#planRequest(request, nowMs, commands);
     return commands;
   }
 
+  #planRequest(request: RequestState, nowMs: number, commands: Command[]): void {
+    const supply = this.#suppliers.supplyOf(request.asked.assetId, request.have);
+    const missing = request.missing();
+    const open: number[] = [];
+    const orphans: number[] = [];
+    for (const piece of missing) {
+      if (supply.asked.has(piece)) continue;
+      const held = supply.holderCount(piece) > 0;
+      if (request.owed.has(piece) ? held : held && !request.overdue(piece, nowMs)) open.push(piece);
+      else if (!request.owed.has(piece)) orphans.push(piece);
+    }
+    if (open.length > 0) {
+      const inTimeMs = this.#origin.expectedMs(missing.length * PIECE_BYTES);
+      this.#ask(request, supply, { open, inTimeMs, nowMs }, commands);
+    }
+    if (orphans.length > 0) commands.push(...this.#fetchOrphans(request, orphans, nowMs));
+    if (missing.length > 0) commands.push(...this.#hedge(request, supply, nowMs));
+  }
+
+  /** Rule 1. What the origin owes is asked of peers too once they would be clearly faster. */
+  #ask(
+    request: RequestState,
+    supply: AssetSupply,
+    { open, inTimeMs, nowMs }: { open: readonly number[]; inTimeMs: number; nowMs: number },
+    commands: Command[],
+  ): void {
+    const free = supply.freeHolders(open, nowMs);
+    if (free.length === 0) return;
+    const originRateBytesPerMs = this.#origin.rateBytesPerMs;
+    const relaxed = request.deadlineMs - nowMs >= 2 * inTimeMs + RELAXED_MS;
+    for (const piece of relaxed ? this.#rarestFirst(supply, open) : open) {
+      const limitMs = request.owed.has(piece)
+        ? 0.5 * request.originEtaMs(piece, { nowMs, origin: this.#origin })
+        : Number.POSITIVE_INFINITY;
+      const options = { nowMs, limitMs, originRateBytesPerMs };
+      const asked = this.#suppliers.ask(supply, piece, free, options);
+      if (asked) commands.push(askCommand(asked));
+    }
+  }
+
   /**
-   * The pieces that nobody was asked for, with their holders: in playing order when the deadline is near,
-   * else the rarest first, so that neighbours who want the same come to hold different pieces. The piece
-   * that the response waits for always comes first.
+   * With time to spare the rarest piece goes first, so that neighbours who want the same come to hold
+   * different pieces. The piece that the response waits for always comes first.
    */
-  #inOrder(request: RequestState, missing: readonly number[], nowMs: number) {
-    const { assetId } = request.asked;
-    const open = missing
-      .filter((piece) => !this.#suppliers.asked(assetId, piece))
-      .map((piece) => ({
-        piece,
-        holders: this.#suppliers.holdersOf(assetId, piece),
-        tie: this.#random(),
-      }));
-    const originMs = this.#origin.expectedMs(missing.length * PIECE_BYTES);
+  #rarestFirst(supply: AssetSupply, open: readonly number[]): readonly number[] {
     const [first, ...rest] = open;
-    if (!first || request.deadlineMs - nowMs < 2 * originMs + RELAXED_MS) return open;
-    rest.sort((a, b) => a.holders.length - b.holders.length || a.tie - b.tie);
-    return [first, ...rest];
+    if (first === undefined || rest.length < 2) return open;
+    // A tie is broken by the fraction.
+    const ranked = rest.map((piece) => ({
+      piece,
+      rarity: supply.holderCount(piece) + this.#random(),
+    }));
+    ranked.sort((a, b) => a.rarity - b.rarity);
+    return [first, ...ranked.map(({ piece }) => piece)];
   }
 
   /** Rule 2: pieces that no linked peer holds, or that the holders failed to bring. */
@@ -312,17 +330,18 @@ export class Planner {
   }
 
   /** Rule 3: what peers will not bring before the deadline. */
-  #hedge(request: RequestState, nowMs: number): Command[] {
+  #hedge(request: RequestState, supply: AssetSupply, nowMs: number): Command[] {
     if (!request.originUsable) return [];
+    const slackMs = request.deadlineMs - nowMs;
     const missing = request.missing();
     const open = missing.filter((piece) => !request.owed.has(piece));
-    if (open.length === 0) return [];
+    if (open.length === 0 || ample(slackMs, open.length, this.#origin)) return [];
     const originRateBytesPerMs = this.#origin.rateBytesPerMs;
     const count = originShare({
       openPieces: open.length,
       owedPieces: missing.length - open.length,
-      slackMs: request.deadlineMs - nowMs,
-      mesh: this.#suppliers.offerFor(request.asked.assetId, open, { nowMs, originRateBytesPerMs }),
+      slackMs,
+      mesh: supply.offerFor(open, { nowMs, originRateBytesPerMs }),
       origin: this.#origin,
     });
     return this.#fetch(request, this.#ownShare(request, open, { count, nowMs }), nowMs);

@@ -1,27 +1,28 @@
 /**
- * The linked peers as suppliers, and which piece was asked of whom: one piece has one supplier, so blame
- * for a bad piece is certain. This module is pure.
+ * The linked peers as suppliers: what they hold, what they were asked for, and which of them is asked next.
+ * This module is pure.
  * @module
  */
-import type { PieceSet } from "../core/piece-set.js";
+import { PieceSet } from "../core/piece-set.js";
 import type { PieceRange } from "../protocol/asset.js";
-import type { MeshOffer } from "./origin-share.js";
+import { type Asked, AssetSupply } from "./asset-supply.js";
 import { type Ask, PeerSource } from "./peer-source.js";
 
 /** A silent supplier loses the piece after this, whatever its rate was. */
 const ASK_TIMEOUT_MIN_MS = 400;
 const ASK_TIMEOUT_MAX_MS = 4_000;
 
-/** An ask together with the peer that it went to. */
-export interface Asked {
-  readonly peerId: string;
-  readonly ask: Ask;
+/** What one HAVE says: bits of the pieces from `from` on, first piece in the highest bit. */
+export interface HeldBits {
+  readonly pieceCount: number;
+  readonly from: number;
+  readonly bits: Uint8Array;
 }
 
 export class Suppliers {
   readonly #peers = new Map<string, PeerSource>();
-  /** Asset and piece → the ask that is to bring it. */
-  readonly #asked = new Map<string, Asked>();
+  /** Of the assets that are being requested. */
+  readonly #supplies = new Map<string, AssetSupply>();
   #lastAskId = 0;
 
   /** Ids of all linked peers. */
@@ -45,6 +46,7 @@ export class Suppliers {
   }
 
   add(peerId: string, rttMs: number): void {
+    this.remove(peerId);
     this.#peers.set(peerId, new PeerSource(peerId, rttMs));
   }
 
@@ -53,12 +55,72 @@ export class Suppliers {
     const peer = this.#peers.get(peerId);
     if (!peer) return false;
     this.#peers.delete(peerId);
-    for (const ask of peer.asks.values()) this.#asked.delete(keyOf(ask.assetId, ask.piece));
+    for (const supply of this.#supplies.values()) supply.remove(peer);
+    for (const { assetId, piece } of peer.asks.values()) {
+      this.#supplies.get(assetId)?.asked.delete(piece);
+    }
     return true;
   }
 
-  holdersOf(assetId: string, piece: number): PeerSource[] {
-    return [...this.#peers.values()].filter((peer) => peer.holds(assetId, piece));
+  /** The supply of an asset, kept from its first request to {@link forget}. */
+  supplyOf(assetId: string, have: PieceSet): AssetSupply {
+    let supply = this.#supplies.get(assetId);
+    if (!supply) {
+      supply = new AssetSupply(assetId, have, this.#peers.values());
+      this.#supplies.set(assetId, supply);
+    }
+    return supply;
+  }
+
+  /** Nobody requests the asset any more; it has no asks. */
+  forget(assetId: string): void {
+    this.#supplies.delete(assetId);
+  }
+
+  /** What a peer holds of an asset, all of it; `undefined`: nothing. @returns Whether plans may change. */
+  setHoldings(peerId: string, assetId: string, pieces: PieceSet | undefined): boolean {
+    const peer = this.#peers.get(peerId);
+    if (!peer) return false;
+    const supply = this.#supplies.get(assetId);
+    supply?.remove(peer);
+    if (!pieces) {
+      peer.forget(assetId);
+    } else {
+      peer.setHoldings(assetId, pieces, (forgotten) => this.#supplies.get(forgotten)?.remove(peer));
+      supply?.add(peer, pieces);
+    }
+    return supply !== undefined;
+  }
+
+  /**
+   * A peer holds more of an asset.
+   *
+   * @returns Whether it could be asked now for something that nobody was asked for: else no plan changes.
+   */
+  addHoldings(
+    peerId: string,
+    assetId: string,
+    { pieceCount, from, bits }: HeldBits,
+    nowMs: number,
+  ) {
+    const peer = this.#peers.get(peerId);
+    if (!peer) return false;
+    const known = peer.holdings.get(assetId);
+    if (known?.pieceCount !== pieceCount) {
+      const pieces = new PieceSet(pieceCount);
+      pieces.addBits(bits, from);
+      return this.setHoldings(peerId, assetId, pieces);
+    }
+    const supply = this.#supplies.get(assetId);
+    if (!supply) {
+      known.addBits(bits, from);
+      return false;
+    }
+    let news = false;
+    known.addBits(bits, from, (piece) => {
+      if (supply.gained(piece)) news = true;
+    });
+    return news && peer.available(nowMs) && peer.hasRoom();
   }
 
   /** Whether anybody holds any piece of the range. */
@@ -70,26 +132,6 @@ export class Suppliers {
     return false;
   }
 
-  /** Rate and latency that available holders have for these pieces together. */
-  offerFor(
-    assetId: string,
-    pieces: readonly number[],
-    { nowMs, originRateBytesPerMs }: { nowMs: number; originRateBytesPerMs: number },
-  ): MeshOffer {
-    let rateBytesPerMs = 0;
-    let latencyMs = Number.POSITIVE_INFINITY;
-    for (const peer of this.#peers.values()) {
-      if (!peer.available(nowMs) || !pieces.some((piece) => peer.holds(assetId, piece))) continue;
-      rateBytesPerMs += peer.rateNow(nowMs, originRateBytesPerMs);
-      latencyMs = Math.min(latencyMs, peer.rttMs);
-    }
-    return { rateBytesPerMs, latencyMs: rateBytesPerMs > 0 ? latencyMs : 0 };
-  }
-
-  asked(assetId: string, piece: number): boolean {
-    return this.#asked.has(keyOf(assetId, piece));
-  }
-
   /**
    * Asks the holder that would finish the piece first.
    *
@@ -97,16 +139,18 @@ export class Suppliers {
    * @returns `undefined` if no holder is available, has room and is fast enough.
    */
   ask(
-    { assetId, piece }: { readonly assetId: string; readonly piece: number },
-    holders: readonly PeerSource[],
+    { assetId, asked: allAsked }: AssetSupply,
+    piece: number,
+    free: readonly PeerSource[],
     options: { nowMs: number; limitMs: number; originRateBytesPerMs: number },
   ): Asked | undefined {
     const { nowMs, limitMs, originRateBytesPerMs } = options;
     let best: PeerSource | undefined;
     let bestMs = limitMs;
-    for (const peer of holders) {
+    for (const peer of free) {
+      if (!peer.holds(assetId, piece)) continue;
       const expectedMs = peer.expectedMs(originRateBytesPerMs);
-      if (!peer.available(nowMs) || expectedMs >= bestMs || !peer.hasRoom()) continue;
+      if (expectedMs >= bestMs || !peer.hasRoom()) continue;
       best = peer;
       bestMs = expectedMs;
     }
@@ -116,7 +160,7 @@ export class Suppliers {
     const ask: Ask = { id: this.#lastAskId, assetId, piece, askedMs: nowMs, timeoutMs };
     best.asked(ask);
     const asked = { peerId: best.id, ask };
-    this.#asked.set(keyOf(assetId, piece), asked);
+    allAsked.set(piece, asked);
     return asked;
   }
 
@@ -128,37 +172,37 @@ export class Suppliers {
   /** Ends an ask that was answered, one way or the other; the peer's own record is the caller's. */
   settle(peerId: string, askId: number): Ask | undefined {
     const ask = this.askOf(peerId, askId);
-    if (ask) this.#asked.delete(keyOf(ask.assetId, ask.piece));
+    if (ask) this.#supplies.get(ask.assetId)?.asked.delete(ask.piece);
     return ask;
+  }
+
+  /** A peer does not hold the piece of an ask after all. */
+  lacks(peerId: string, ask: Ask): void {
+    const peer = this.#peers.get(peerId);
+    if (peer?.lacks(ask)) this.#supplies.get(ask.assetId)?.lost(ask.piece);
   }
 
   /** Takes a piece back from whoever was asked for it. */
   takeBack(assetId: string, piece: number): Asked | undefined {
-    const asked = this.#asked.get(keyOf(assetId, piece));
+    const supply = this.#supplies.get(assetId);
+    const asked = supply?.asked.get(piece);
     if (!asked) return undefined;
-    this.#asked.delete(keyOf(assetId, piece));
+    supply?.asked.delete(piece);
     this.#peers.get(asked.peerId)?.asks.delete(asked.ask.id);
     return asked;
-  }
-
-  /** Asks of one asset. */
-  asksOf(assetId: string): Ask[] {
-    return [...this.#asked.values()].flatMap(({ ask }) => (ask.assetId === assetId ? [ask] : []));
   }
 
   /** Ends the asks whose time is over; their peers are left alone for a while. */
   takeOverdue(nowMs: number): Asked[] {
     const overdue: Asked[] = [];
-    for (const [key, asked] of this.#asked) {
-      if (nowMs - asked.ask.askedMs < asked.ask.timeoutMs) continue;
-      this.#asked.delete(key);
-      this.#peers.get(asked.peerId)?.timedOut(asked.ask.id, nowMs);
-      overdue.push(asked);
+    for (const { asked: allAsked } of this.#supplies.values()) {
+      for (const [piece, asked] of allAsked) {
+        if (nowMs - asked.ask.askedMs < asked.ask.timeoutMs) continue;
+        allAsked.delete(piece);
+        this.#peers.get(asked.peerId)?.timedOut(asked.ask.id, nowMs);
+        overdue.push(asked);
+      }
     }
     return overdue;
   }
-}
-
-function keyOf(assetId: string, piece: number): string {
-  return `${assetId} ${piece}`;
 }

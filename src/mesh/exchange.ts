@@ -4,7 +4,6 @@
  * @module
  */
 import { NearcastError } from "../core/errors.js";
-import { PieceSet } from "../core/piece-set.js";
 import type { Command, Planner } from "../engine/planner.js";
 import { bytesOfPiece, pieceCountOf, windowOf } from "../protocol/asset.js";
 import { verifyPiece } from "../protocol/verify.js";
@@ -89,10 +88,8 @@ export class Exchange {
             ),
           );
         }
-        const known = planner.holdingsOf(link.peerId, assetId);
-        const pieces = known?.pieceCount === pieceCount ? known : new PieceSet(pieceCount);
-        pieces.addBits(bits, from);
-        this.run(planner.setHoldings(link.peerId, assetId, pieces, now()));
+        const held = { pieceCount, from, bits };
+        this.run(planner.addHoldings(link.peerId, assetId, held, now()));
       },
       onDrop: (link, assetId) =>
         this.run(planner.setHoldings(link.peerId, assetId, undefined, now())),
