@@ -2,7 +2,6 @@
  * What tests use of the simulator.
  * @module
  */
-export { Cliques } from "./cliques.js";
 export { configOf } from "./config.js";
 export { EventQueue } from "./event-queue.js";
 export { InvariantError } from "./guard.js";

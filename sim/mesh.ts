@@ -3,7 +3,7 @@
  * src/mesh/have-gossip.ts; who is to be linked comes from the cliques.
  * @module
  */
-import type { CliqueChange } from "./cliques.js";
+import type { CliqueChange } from "../src/engine/cliques.js";
 import { lossCap, pairDraw, rttMs } from "./network.js";
 import { between, seeded } from "./random.js";
 import type { Link, Viewer } from "./viewer.js";
@@ -77,7 +77,7 @@ export class Mesh {
     this.#change(this.#world.cliques.leave(viewer.index));
   }
 
-  #change({ link, unlink }: CliqueChange): void {
+  #change({ link, unlink }: CliqueChange<number>): void {
     for (const [a, b] of unlink) {
       // Those who lose a neighbour that left notice by themselves.
       if (this.#world.alive(a) && this.#world.alive(b)) this.close(a, b);

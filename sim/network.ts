@@ -3,10 +3,15 @@
  * All of it depends on the seed and the pair only. This module is pure.
  * @module
  */
-import type { Place } from "./cliques.js";
 import type { SimConfig } from "./config.js";
 import { hash32 } from "./random.js";
 import type { Viewer } from "./viewer.js";
+
+/** Position of a viewer in the unit square; near ones have short round trips. */
+export interface Place {
+  readonly x: number;
+  readonly y: number;
+}
 
 /** Payload of one SCTP packet. */
 const MSS_BYTES = 1_160;

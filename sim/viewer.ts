@@ -6,9 +6,9 @@
 import type { PieceSet } from "../src/core/piece-set.js";
 import { Planner } from "../src/engine/planner.js";
 import { UploadPolicy } from "../src/engine/upload-policy.js";
-import type { Place } from "./cliques.js";
 import { bytesPerMs, type SimConfig } from "./config.js";
 import type { Session } from "./deliveries.js";
+import type { Place } from "./network.js";
 import { Player } from "./player.js";
 import { between, hash32, logNormal, normal, type Random, seeded } from "./random.js";
 

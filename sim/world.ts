@@ -2,14 +2,15 @@
  * What all parts of the model share: time, the future, viewers, and the way to each other.
  * @module
  */
+import { Cliques } from "../src/engine/cliques.js";
 import type { Audience } from "./audience.js";
 import { Catalogue } from "./catalogue.js";
-import { Cliques } from "./cliques.js";
 import type { SimConfig } from "./config.js";
 import type { Deliveries } from "./deliveries.js";
 import { EventQueue } from "./event-queue.js";
 import { Guard } from "./guard.js";
 import type { Mesh } from "./mesh.js";
+import { rttMs } from "./network.js";
 import { hash32, type Random, seeded } from "./random.js";
 import type { Shell } from "./shell.js";
 import { Stats } from "./stats.js";
@@ -61,7 +62,7 @@ export class World {
   readonly viewers: Viewer[] = [];
   readonly stats = new Stats();
   readonly guard: Guard;
-  readonly cliques: Cliques;
+  readonly cliques: Cliques<number>;
   /** Draws of the mesh; the audience has its own, so that it is the same without a mesh. */
   readonly random: Random;
   nowMs = 0;
@@ -78,7 +79,7 @@ export class World {
     this.random = seeded(hash32(config.seed, 0xc11c));
     this.cliques = new Cliques({
       ...{ target: config.clique, bridges: config.bridges, random: this.random },
-      placeOf: (member) => this.viewer(member).traits.place,
+      distance: (a, b) => rttMs(config, this.viewer(a).traits.place, this.viewer(b).traits.place),
     });
   }
 

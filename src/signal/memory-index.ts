@@ -4,10 +4,11 @@
  * time and randomness are arguments.
  * @module
  */
+
+import { BagMap, type RandomBag } from "../core/random-bag.js";
 import { ANNOUNCED_PER_PEER_MAX, GROUPS_MAX, PEERS_PER_ANSWER_MAX } from "../protocol/limits.js";
 import type { AnnounceMessage, HeldWindows, PeerHint } from "../protocol/signal-messages.js";
 import { distanceOf, type Locality, mixCandidates } from "./locality.js";
-import { BagMap, type RandomBag } from "./random-bag.js";
 
 interface Viewer {
   readonly id: string;
