@@ -58,6 +58,11 @@ const STEPS = [
     ],
   },
   {
+    name: "mutants",
+    count: countNodeTests,
+    commands: () => nodeTest(["test/mutants.test.mjs"]),
+  },
+  {
     name: "e2e",
     optional: true,
     count: countNodeTests,

@@ -1,5 +1,7 @@
 import { expect } from "chai";
+import { sha256 } from "../../../src/core/digest.js";
 import { bytesOfPiece } from "../../../src/protocol/asset.js";
+import { pieceLeaf } from "../../../src/protocol/attestation.js";
 import { PIECE_BYTES } from "../../../src/protocol/limits.js";
 import { verifyPiece } from "../../../src/protocol/verify.js";
 import { makeAsset } from "../../support/assets.js";
@@ -50,6 +52,28 @@ describe("verify, against mutants", () => {
           );
         }
       }
+    }
+  });
+
+  it("verifyPiece() refuses a hash that differs in any one byte, the last one too", async () => {
+    const asset = await makeAsset(100);
+    const [window] = asset.windows;
+    if (!window) throw new Error("one window");
+    for (let at = 0; at < 32; at++) {
+      const hash = asset.hashOf(0).slice();
+      hash[at] = (hash[at] ?? 0) ^ 1;
+      const other = { ...window, hashes: [hash] };
+      expect(await verifyPiece(other, 0, asset.pieceOf(0)), `byte ${at}`).to.equal(undefined);
+    }
+  });
+
+  it("verifyPiece() refuses a piece of another length even where its hash is attested", async () => {
+    const asset = await makeAsset(100);
+    const [window] = asset.windows;
+    if (!window) throw new Error("one window");
+    for (const bytes of [asset.bytes.slice(0, 99), new Uint8Array(101), new Uint8Array()]) {
+      const hashes = [await sha256(pieceLeaf(0, bytes))];
+      expect(await verifyPiece({ ...window, hashes }, 0, bytes)).to.equal(undefined);
     }
   });
 
