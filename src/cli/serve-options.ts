@@ -30,7 +30,33 @@ const FLAGS: Readonly<Record<string, Flag>> = {
   "key-file": { option: "keyFile", kind: "text", help: "Ed25519 key, created if missing" },
   ice: { option: "iceServers", kind: "list", help: "stun: or turn: URL for viewers" },
   lan: { option: "lan", kind: "switch", help: "pass on private ICE candidates (true)" },
+  "join-secret": {
+    option: "joinSecret",
+    kind: "text",
+    help: "secret that join tokens are made with",
+  },
+  "join-key": {
+    option: "joinKey",
+    kind: "text",
+    help: "or the Ed25519 public key of who makes them",
+  },
+  "require-token": {
+    option: "requireToken",
+    kind: "switch",
+    help: "let nobody join without a token (false)",
+  },
   enabled: { option: "enabled", kind: "switch", help: "false: viewers use the origin only (true)" },
+  "ramp-percent": {
+    option: "rampPercent",
+    kind: "number",
+    help: "share of viewers that join in (100)",
+  },
+  "min-version": { option: "minVersion", kind: "text", help: "oldest build that joins in (any)" },
+  "stock-clients": {
+    option: "stockClients",
+    kind: "switch",
+    help: "let PeerJS clients that never join call each other (true)",
+  },
   "trust-proxy": { option: "trustProxy", kind: "switch", help: "believe X-Forwarded-For (false)" },
   "messages-per-second": {
     option: "messagesPerSecond",
@@ -42,6 +68,36 @@ const FLAGS: Readonly<Record<string, Flag>> = {
     option: "socketsPerAddressMax",
     kind: "number",
     help: "sockets of one address (64)",
+  },
+  "viewers-per-site-max": {
+    option: "viewersPerSiteMax",
+    kind: "number",
+    help: "sockets of one site (50000)",
+  },
+  "joins-per-minute-per-address": {
+    option: "joinsPerMinutePerAddress",
+    kind: "number",
+    help: "sockets that one address may open in a minute (240)",
+  },
+  "joins-per-minute-per-site": {
+    option: "joinsPerMinutePerSite",
+    kind: "number",
+    help: "the same for one site (60000)",
+  },
+  "wants-per-minute-per-address": {
+    option: "wantsPerMinutePerAddress",
+    kind: "number",
+    help: "attestations asked for by one address in a minute (6000)",
+  },
+  "wants-per-minute-per-site": {
+    option: "wantsPerMinutePerSite",
+    kind: "number",
+    help: "the same for one site (600000)",
+  },
+  "attested-bytes-per-minute-per-site": {
+    option: "attestedBytesPerMinutePerSite",
+    kind: "number",
+    help: "bytes read to attest them for one site in a minute (8 GiB)",
   },
   "viewers-max": { option: "viewersMax", kind: "number", help: "sockets in all (50000)" },
   "attested-windows-max": {
@@ -72,9 +128,9 @@ export const USAGE = [
   "",
   ...Object.entries(FLAGS).map(
     ([name, { kind, help }]) =>
-      `  --${name.padEnd(24)} ${help}${kind === "list" ? "; repeatable" : ""}`,
+      `  --${name.padEnd(34)} ${help}${kind === "list" ? "; repeatable" : ""}`,
   ),
-  `  --${"config".padEnd(24)} JSON file with server options; flags and environment win over it`,
+  `  --${"config".padEnd(34)} JSON file with server options; flags and environment win over it`,
   "",
   "Every flag is also an environment variable: --key-file is NEARCAST_KEY_FILE, lists have commas.",
 ].join("\n");
@@ -94,7 +150,7 @@ export async function optionsFrom(
   if (flags.has("redis") || env["NEARCAST_REDIS"] !== undefined) {
     throw invalid("--redis", "is not available yet: leave it out", flags.get("redis")?.[0] ?? "");
   }
-  const file = flags.get("config")?.[0] ?? env["NEARCAST_CONFIG"];
+  const file = configFile(flags, env);
   const options: Record<string, unknown> = file === undefined ? {} : await readConfig(file);
   for (const [name, flag] of Object.entries(FLAGS)) {
     const variable = `NEARCAST_${name.toUpperCase().replaceAll("-", "_")}`;
@@ -110,6 +166,21 @@ export async function optionsFrom(
     }
   }
   return { sites: [], ...options };
+}
+
+/** The file of `--config`, if one is named. */
+export function configFileFrom(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): string | undefined {
+  return configFile(parseFlags(args), env);
+}
+
+function configFile(
+  flags: ReadonlyMap<string, readonly string[]>,
+  env: Readonly<Record<string, string | undefined>>,
+): string | undefined {
+  return flags.get("config")?.[0] ?? env["NEARCAST_CONFIG"];
 }
 
 /** Flags as written; `--lan` alone means `--lan=true`. */

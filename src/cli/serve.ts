@@ -1,12 +1,18 @@
 /**
  * `nearcast serve`: options from a file, the environment and flags (the later wins), then the server until
- * a signal ends it.
+ * a signal ends it. When the file changes, or on SIGHUP, the settings of the sites are read again.
  * @module
  */
+import { unwatchFile, watchFile } from "node:fs";
 import process from "node:process";
 import { NearcastError } from "../core/errors.js";
-import { startServer } from "../signal/index.js";
-import { optionsFrom, USAGE } from "./serve-options.js";
+import { type NearcastServer, startServer } from "../signal/index.js";
+import { configFileFrom, optionsFrom, USAGE } from "./serve-options.js";
+
+/** How often the file is looked at: polling sees what replaces it, on any file system. */
+const WATCH_INTERVAL_MS = 1_000;
+
+const log = (line: string) => console.error(line);
 
 /** Runs the server; sets the exit code 2 for bad input and 1 for an address that cannot be used. */
 export async function serve(args: readonly string[]): Promise<void> {
@@ -16,14 +22,31 @@ export async function serve(args: readonly string[]): Promise<void> {
       console.log(USAGE);
       return;
     }
-    const server = await startServer({ ...options, log: (line) => console.error(line) });
+    const server = await startServer({ ...options, log });
     console.log(`nearcast server listens on ${server.url}`);
+    const file = configFileFrom(args, process.env);
+    const reload = () => void reconfigure(server, args);
+    process.on("SIGHUP", reload);
+    if (file !== undefined) watchFile(file, { interval: WATCH_INTERVAL_MS }, reload);
     await stopSignal();
+    if (file !== undefined) unwatchFile(file, reload);
     await server.close();
     process.exit(0);
   } catch (error) {
     console.error(error instanceof Error ? error.message : String(error));
     process.exitCode = error instanceof NearcastError ? 2 : 1;
+  }
+}
+
+/** A file that is wrong, or half written, changes nothing. */
+async function reconfigure(server: NearcastServer, args: readonly string[]): Promise<void> {
+  try {
+    const options = await optionsFrom(args, process.env);
+    if (options === "help") return;
+    server.configure(options);
+    log("the settings of the sites were read again");
+  } catch (error) {
+    log(`kept the old settings: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 

@@ -44,6 +44,8 @@ export interface JoinMessage {
   readonly q: number;
   readonly v: number;
   readonly groups: readonly string[];
+  /** The site's permission to join, where it gives any: once per socket, in the first join. */
+  readonly token?: string | undefined;
 }
 
 /** Changes of what the viewer holds since its last announcement on this socket; never answered. */
@@ -80,6 +82,8 @@ export type ServerMessage =
   | JoinedMessage
   | WantedMessage
   | { readonly type: "attested"; readonly attestation: Attestation }
+  | { readonly type: "config"; readonly config: RemoteConfig }
+  | RetryMessage
   | {
       readonly type: "error";
       readonly q?: number | undefined;
@@ -110,8 +114,25 @@ export interface IceServer {
 
 /** What the site's operator may change without a new build. */
 export interface RemoteConfig {
-  /** `false` is the kill switch: everything from the origin. */
+  /** `false` is the kill switch: everything from the origin. @default true */
   readonly enabled: boolean;
+  /** Share of the viewers that take part, by a number that each of them drew. @default 100 */
+  readonly rampPercent: number;
+  /** Oldest build that takes part, `major.minor.patch`; empty for any. @default "" */
+  readonly minVersion: string;
+  /** URL patterns instead of the page's own; none: the page's own. @default [] */
+  readonly include: readonly string[];
+  /** URL patterns in addition to the page's own. @default [] */
+  readonly exclude: readonly string[];
+  /** Caps below the page's own, 0 for none: bytes per second, other viewers served at a time. @default 0 */
+  readonly uploadMaxRate: number;
+  readonly uploadMaxParallel: number;
+}
+
+/** The server is about to close the socket: come back at a random moment of the given time. */
+export interface RetryMessage {
+  readonly type: "retry";
+  readonly withinMs: number;
 }
 
 export interface WantedMessage {
@@ -140,12 +161,24 @@ const isBytes = isCount(2 ** 40);
 const isPercent = isCount(100);
 const isHint = isTuple<PeerHint>(isPeerId, isLiteral(0, 1, 2), isPercent);
 
+const isPatterns = isArray(isString(512, /^(https?:\/\/[^/*]+)?\/(?!\/)/), 64);
+export const isRemoteConfig: Guard<RemoteConfig> = isShape<RemoteConfig>({
+  enabled: isBoolean,
+  rampPercent: isPercent,
+  minVersion: isString(32, /^(\d{1,6}\.\d{1,6}\.\d{1,6})?$/),
+  include: isPatterns,
+  exclude: isPatterns,
+  uploadMaxRate: isCount(2 ** 31),
+  uploadMaxParallel: isCount(16),
+});
+
 const viewerGuards = {
   join: isShape<JoinMessage>({
     type: isLiteral("join"),
     q: isQuestion,
     v: isCount(1_000),
     groups: isArray(isUrl, GROUPS_MAX),
+    token: isOptional(isString(1_024)),
   }),
   leave: isShape<Extract<ViewerMessage, { type: "leave" }>>({
     type: isLiteral("leave"),
@@ -204,7 +237,7 @@ const serverGuards = {
       8,
     ),
     peers: isArray(isHint, PEERS_PER_ANSWER_MAX),
-    config: isShape<RemoteConfig>({ enabled: isBoolean }),
+    config: isRemoteConfig,
   }),
   wanted: isShape<WantedMessage>({
     type: isLiteral("wanted"),
@@ -219,6 +252,11 @@ const serverGuards = {
     type: isLiteral("attested"),
     attestation: isAttestation,
   }),
+  config: isShape<Extract<ServerMessage, { type: "config" }>>({
+    type: isLiteral("config"),
+    config: isRemoteConfig,
+  }),
+  retry: isShape<RetryMessage>({ type: isLiteral("retry"), withinMs: isCount(3_600_000) }),
   error: isShape<Extract<ServerMessage, { type: "error" }>>({
     type: isLiteral("error"),
     q: isOptional(isQuestion),

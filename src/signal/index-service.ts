@@ -6,7 +6,7 @@
 import { NearcastError } from "../core/errors.js";
 import { assetIdOf, groupOf } from "../protocol/asset.js";
 import type { Attestation } from "../protocol/attestation.js";
-import { PROTOCOL_VERSION } from "../protocol/limits.js";
+import { PROTOCOL_VERSION, WINDOW_BYTES } from "../protocol/limits.js";
 import {
   decodeViewerMessage,
   type JoinMessage,
@@ -15,12 +15,16 @@ import {
   type ViewerMessage,
   type WantMessage,
 } from "../protocol/signal-messages.js";
-import type { Attestor, WantOutcome } from "./attest/attestor.js";
+import type { Admission } from "./admission/admission.js";
+import type { Quotas } from "./admission/quotas.js";
+import { type Attestor, QUOTA, type WantOutcome } from "./attest/attestor.js";
 import type { Signer } from "./attest/signer.js";
 import type { MemoryIndex } from "./memory-index.js";
 import type { Metrics } from "./metrics.js";
 import type { ServerConfig } from "./options.js";
+import type { SiteBook } from "./site-settings.js";
 import type { Session, Sessions } from "./sockets/sessions.js";
+import { CLOSE } from "./sockets/viewer-socket.js";
 
 /** Attestations that a viewer gets when it joins. */
 const JOIN_ATTESTATIONS_MAX = 64;
@@ -43,7 +47,11 @@ export interface IndexServiceOptions {
   readonly sessions: Sessions;
   readonly signer: Signer;
   readonly metrics: Metrics;
-  readonly config: Pick<ServerConfig, "iceServers" | "enabled">;
+  readonly admission: Admission;
+  readonly quotas: Quotas;
+  readonly config: Pick<ServerConfig, "iceServers">;
+  /** The settings of the moment. */
+  readonly sites: () => SiteBook;
   readonly nowMs: () => number;
 }
 
@@ -68,6 +76,16 @@ export class IndexService {
       metrics.add("nearcast_rejected_total", "message");
       send(from, { type: "error", code: error.code, message: error.message });
     }
+  }
+
+  /** Tells a viewer what its page shall do now; one that never joined does not care. */
+  tellConfig(to: Session): void {
+    const { remote } = this.#options.sites().of(to.siteOrigin);
+    if (to.joined) send(to, { type: "config", config: remote });
+  }
+
+  tellRetry(to: Session, withinMs: number): void {
+    if (to.joined) send(to, { type: "retry", withinMs });
   }
 
   #dispatch(from: Session, message: ViewerMessage): void {
@@ -95,13 +113,21 @@ export class IndexService {
     }
   }
 
-  #join(from: Session, { q, v, groups }: JoinMessage): void {
-    const { index, attestor, signer, config, nowMs } = this.#options;
+  #join(from: Session, { q, v, groups, token }: JoinMessage): void {
+    const { index, attestor, signer, config, sites, admission, nowMs } = this.#options;
     if (v !== PROTOCOL_VERSION) {
       const message = `Cannot join with protocol version ${v}: this server speaks ${PROTOCOL_VERSION}`;
       send(from, { type: "error", q, code: "protocol/version", message });
       return;
     }
+    const objection = admission.show(from, token);
+    if (objection !== undefined) {
+      const message = `Cannot join with this token: ${objection}`;
+      send(from, { type: "error", q, code: "index/token", message });
+      if (!from.admitted) from.socket.close(CLOSE.token, "a join token is needed");
+      return;
+    }
+    from.joined = true;
     send(from, {
       type: "joined",
       q,
@@ -110,8 +136,8 @@ export class IndexService {
       nowMs: nowMs(),
       keys: [[signer.keyId, signer.publicKey]],
       iceServers: config.iceServers,
-      peers: index.join(from.id, groups, nowMs()),
-      config: { enabled: config.enabled },
+      peers: from.introductions.introduce(index.join(from.id, groups, nowMs()), nowMs()),
+      config: sites().of(from.siteOrigin).remote,
     });
     const known = attestor.recent(groups, from.siteOrigin, JOIN_ATTESTATIONS_MAX);
     for (const attestation of known) this.#push(from, attestedFrame(attestation));
@@ -129,24 +155,29 @@ export class IndexService {
     }
     const { attestation } = outcome;
     const assetId = await assetIdOf(attestation.url, attestation.version, attestation.length);
-    const holders = index.holders(from.id, assetId, window, nowMs());
+    const named = index.holders(from.id, assetId, window, nowMs());
+    const holders = from.introductions.introduce(named, nowMs());
     send({ socket }, { type: "wanted", q, url, window, attestation, holders });
     if (!outcome.isNew) return;
+    this.#countRead(attestation, from.siteOrigin);
     this.#pushToGroup(attestation, outcome.audience, from);
     await this.#lookAhead(url, from.siteOrigin);
   }
 
   /** Attests what follows in the folder, one file after another, once per group and kind at a time. */
   async #lookAhead(url: string, siteOrigin: string | undefined): Promise<void> {
-    const { attestor } = this.#options;
+    const { attestor, quotas, nowMs } = this.#options;
     const key = `${groupOf(url)} ${url.slice(url.lastIndexOf("."))}`;
     if (this.#lookingAhead.has(key) || this.#lookingAhead.size >= LOOK_AHEADS_MAX) return;
     this.#lookingAhead.add(key);
     try {
       for (const next of await attestor.following(url, LOOK_AHEAD_FILES)) {
-        const outcome = await attestor.want(next, 0, siteOrigin);
+        const mayRead = quotas.mayRead(siteOrigin, nowMs());
+        const outcome = await attestor.want(next, 0, siteOrigin, { mayRead });
         if ("refused" in outcome) return;
-        if (outcome.isNew) this.#pushToGroup(outcome.attestation, outcome.audience);
+        if (!outcome.isNew) continue;
+        this.#countRead(outcome.attestation, siteOrigin);
+        this.#pushToGroup(outcome.attestation, outcome.audience);
       }
     } finally {
       this.#lookingAhead.delete(key);
@@ -157,9 +188,14 @@ export class IndexService {
     if (from.pendingWants >= PENDING_WANTS_MAX) {
       return { refused: { reason: "too many wants under way", retryMs: 1_000 } };
     }
+    const { attestor, quotas, nowMs } = this.#options;
+    const { siteOrigin } = from;
+    const { address } = from.locality;
+    if (!quotas.want({ address, siteOrigin }, nowMs())) return { refused: QUOTA };
     from.pendingWants++;
     try {
-      return await this.#options.attestor.want(url, window, from.siteOrigin);
+      const mayRead = quotas.mayRead(siteOrigin, nowMs());
+      return await attestor.want(url, window, siteOrigin, { mayRead });
     } finally {
       from.pendingWants--;
     }
@@ -175,6 +211,11 @@ export class IndexService {
       const mayRead = audience === "*" || audience === (member?.siteOrigin ?? "");
       if (member && member !== asker && mayRead) this.#push(member, frame);
     }
+  }
+
+  #countRead({ length }: Attestation, siteOrigin: string | undefined): void {
+    const { quotas, nowMs } = this.#options;
+    quotas.countRead(siteOrigin, Math.min(length, WINDOW_BYTES), nowMs());
   }
 
   #push(to: Session, frame: string): void {

@@ -7,9 +7,19 @@ import type { Duplex } from "node:stream";
 import { NearcastError } from "../core/errors.js";
 import { isOptional, isShape, isString } from "../protocol/guards.js";
 import type { IceServer } from "../protocol/signal-messages.js";
+import { invalid, listOf, optionalText, parseHttpUrl } from "./option-checks.js";
+import {
+  resolveSiteBook,
+  SITE_OPTIONS,
+  type SiteBook,
+  type SiteSettings,
+} from "./site-settings.js";
 
-/** Options of the server. Times are in milliseconds; the name says so. */
-export interface ServerOptions {
+/**
+ * Options of the server. Times are in milliseconds; the name says so. Those of {@link SiteSettings} hold
+ * for every site that `siteSettings` does not give its own.
+ */
+export interface ServerOptions extends SiteSettings {
   /** Address to listen on. @default "127.0.0.1" */
   readonly host?: string;
   /** TCP port, 0 for any free one. @default 9000 */
@@ -28,8 +38,10 @@ export interface ServerOptions {
   readonly iceServers?: readonly (string | IceServer)[];
   /** `false` drops ICE candidates with private addresses here already. @default true */
   readonly lan?: boolean;
-  /** `false` tells every viewer to load everything from the origin. @default true */
-  readonly enabled?: boolean;
+  /** What single sites have otherwise, by origin. @default {} */
+  readonly siteSettings?: Readonly<Record<string, SiteSettings>>;
+  /** `false`: only viewers that the index introduced may call each other, not even two that never joined it. @default true */
+  readonly stockClients?: boolean;
   /** Takes the viewer's address from the last entry of X-Forwarded-For. @default false */
   readonly trustProxy?: boolean;
   /** Messages that one socket may send in the long run, and at once. @default 30 and 60 */
@@ -39,6 +51,20 @@ export interface ServerOptions {
   readonly socketsPerAddressMax?: number;
   /** @default 50000 */
   readonly viewersMax?: number;
+  /** Sockets of one site. @default 50000 */
+  readonly viewersPerSiteMax?: number;
+  /** Sockets that one address, and one site, may open in a minute. @default 240 and 60000 */
+  readonly joinsPerMinutePerAddress?: number;
+  readonly joinsPerMinutePerSite?: number;
+  /** Attestations that the viewers of one address, and of one site, may ask for in a minute. @default 6000 and 600000 */
+  readonly wantsPerMinutePerAddress?: number;
+  readonly wantsPerMinutePerSite?: number;
+  /** Bytes that are read in a minute to attest them for one site. @default 8589934592 */
+  readonly attestedBytesPerMinutePerSite?: number;
+  /** Time a viewer has to show its join token, where one is required. @default 10000 */
+  readonly tokenTimeoutMs?: number;
+  /** Time a join token is good for once it was taken; the viewer then comes back with a new one. @default 3600000 */
+  readonly admittedMs?: number;
   /** Attested windows kept in memory, about 5 kB each. @default 20000 */
   readonly attestedWindowsMax?: number;
   /** Windows that are read and hashed at the same time. @default 8 */
@@ -70,6 +96,7 @@ export type ServerConfig = Readonly<Record<NumberName, number>> &
   Readonly<{
     host: string;
     sites: readonly string[];
+    siteBook: SiteBook;
     origins: readonly AllowedOrigin[];
     root: string | undefined;
     keyFile: string | undefined;
@@ -87,13 +114,21 @@ export const NUMBERS = {
   messagesBurst: { default: 60, min: 1, max: 1_000_000 },
   socketsPerAddressMax: { default: 64, min: 1, max: 1_000_000 },
   viewersMax: { default: 50_000, min: 1, max: 1_000_000 },
+  viewersPerSiteMax: { default: 50_000, min: 1, max: 1_000_000 },
+  joinsPerMinutePerAddress: { default: 240, min: 1, max: 1_000_000 },
+  joinsPerMinutePerSite: { default: 60_000, min: 1, max: 10_000_000 },
+  wantsPerMinutePerAddress: { default: 6_000, min: 1, max: 10_000_000 },
+  wantsPerMinutePerSite: { default: 600_000, min: 1, max: 100_000_000 },
+  attestedBytesPerMinutePerSite: { default: 8 * 2 ** 30, min: 1, max: 2 ** 50 },
+  tokenTimeoutMs: { default: 10_000, min: 50, max: 60_000 },
+  admittedMs: { default: 3_600_000, min: 1_000, max: 86_400_000 },
   attestedWindowsMax: { default: 20_000, min: 1, max: 1_000_000 },
   attestConcurrentMax: { default: 8, min: 1, max: 64 },
   attestTimeoutMs: { default: 10_000, min: 100, max: 60_000 },
   pingIntervalMs: { default: 25_000, min: 50, max: 600_000 },
 } as const;
 
-export const FLAGS = { lan: true, enabled: true, trustProxy: false } as const;
+export const FLAGS = { lan: true, trustProxy: false, stockClients: true } as const;
 
 /** Names of the options that are neither numbers nor flags. */
 const OTHERS: ReadonlySet<string> = new Set([
@@ -103,6 +138,7 @@ const OTHERS: ReadonlySet<string> = new Set([
   "root",
   "keyFile",
   "iceServers",
+  "siteSettings",
   "onRequest",
   "onUpgrade",
   "log",
@@ -115,7 +151,12 @@ const OTHERS: ReadonlySet<string> = new Set([
  */
 export function resolveServerOptions(options: ServerOptions): ServerConfig {
   for (const name of Object.keys(options)) {
-    if (!Object.hasOwn(NUMBERS, name) && !Object.hasOwn(FLAGS, name) && !OTHERS.has(name)) {
+    if (
+      !Object.hasOwn(NUMBERS, name) &&
+      !Object.hasOwn(FLAGS, name) &&
+      !OTHERS.has(name) &&
+      !SITE_OPTIONS.has(name)
+    ) {
       throw new NearcastError("config/invalid", `Cannot start server: unknown option "${name}"`);
     }
   }
@@ -129,6 +170,7 @@ export function resolveServerOptions(options: ServerOptions): ServerConfig {
     ...resolveFlags(options),
     host: optionalText("host", options.host) ?? "127.0.0.1",
     sites: toSites(options.sites),
+    siteBook: resolveSiteBook(options),
     origins,
     root,
     keyFile: optionalText("keyFile", options.keyFile),
@@ -137,15 +179,6 @@ export function resolveServerOptions(options: ServerOptions): ServerConfig {
     onUpgrade: optionalFunction("onUpgrade", options.onUpgrade),
     log: optionalFunction("log", options.log) ?? (() => {}),
   });
-}
-
-/** The error of every check: `Cannot start server as "<option>" <rule>: current value is <value>`. */
-export function invalid(option: string, rule: string, value: unknown): NearcastError {
-  const shown = JSON.stringify(value) ?? String(value);
-  return new NearcastError(
-    "config/invalid",
-    `Cannot start server as \`${option}\` ${rule}: current value is ${shown.slice(0, 200)}`,
-  );
 }
 
 function resolveNumbers(options: ServerOptions): Record<NumberName, number> {
@@ -171,17 +204,6 @@ function resolveFlags(options: ServerOptions): Record<FlagName, boolean> {
       return [name, value];
     }),
   ) as Record<FlagName, boolean>;
-}
-
-function listOf(option: string, value: unknown): readonly string[] {
-  if (Array.isArray(value) && value.every((item) => typeof item === "string")) return value;
-  throw invalid(option, "must be a list of strings", value);
-}
-
-function optionalText(option: string, value: unknown): string | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value === "string" && value !== "") return value;
-  throw invalid(option, "must be a non-empty string", value);
 }
 
 function optionalFunction<T>(option: string, value: T | undefined): T | undefined {
@@ -235,13 +257,4 @@ function toIceServers(given: unknown = []): readonly IceServer[] {
     if (isIceServer(shaped)) return shaped;
     throw invalid("iceServers", "must hold stun: or turn: URLs", server);
   });
-}
-
-function parseHttpUrl(text: string): URL | undefined {
-  try {
-    const url = new URL(text);
-    return url.protocol === "http:" || url.protocol === "https:" ? url : undefined;
-  } catch {
-    return undefined; // told apart by the caller, which knows the option's name
-  }
 }

@@ -6,6 +6,8 @@ import { randomBytes } from "node:crypto";
 import { realpath, stat } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { Admission } from "./admission/admission.js";
+import { Quotas } from "./admission/quotas.js";
 import { Attestor } from "./attest/attestor.js";
 import { DiskSource } from "./attest/disk-source.js";
 import { HttpSource } from "./attest/http-source.js";
@@ -15,7 +17,9 @@ import { createRoutes } from "./http-routes.js";
 import { IndexService } from "./index-service.js";
 import { MemoryIndex } from "./memory-index.js";
 import { Metrics } from "./metrics.js";
-import { invalid, resolveServerOptions, type ServerConfig, type ServerOptions } from "./options.js";
+import { invalid } from "./option-checks.js";
+import { resolveServerOptions, type ServerConfig, type ServerOptions } from "./options.js";
+import { resolveSiteBook, type SettingsOfSites, type SiteBook } from "./site-settings.js";
 import { PeerIds } from "./sockets/ids.js";
 import { PeerServer } from "./sockets/peerserver.js";
 import { Sessions } from "./sockets/sessions.js";
@@ -28,6 +32,12 @@ export interface NearcastServer {
   /** `http://host:port`. */
   readonly url: string;
   readonly port: number;
+  /**
+   * Replaces the settings of all sites while the server runs; open pages hear of it at once.
+   *
+   * @throws {NearcastError} `config/invalid`; nothing has changed then.
+   */
+  configure(settings: SettingsOfSites): void;
   /** Sends every viewer away with code 1012 and ends within two seconds; harmless when repeated. */
   close(): Promise<void>;
 }
@@ -61,10 +71,15 @@ export async function startServer(options: ServerOptions): Promise<NearcastServe
     signal: lifetime.signal,
   });
   const ids = new PeerIds(signer.deriveSecret("peer ids"), randomBytes);
-  const desk = createDesk({ config, signer, sessions, attestor, metrics, ids });
+  const quotas = new Quotas(config);
+  let siteBook = config.siteBook;
+  const sites = () => siteBook;
+  const desk = createDesk({ config, signer, sessions, attestor, metrics, ids, quotas, sites });
   const gate = new UpgradeGate({
     config,
     metrics,
+    quotas,
+    nowMs: Date.now,
     onSocket: (upgraded) => desk.welcome(upgraded),
   });
   const server = createServer(
@@ -93,6 +108,7 @@ export async function startServer(options: ServerOptions): Promise<NearcastServe
     clearInterval(pings);
     gate.close();
     lifetime.abort(new Error("Cannot go on: the server closes"));
+    desk.sayRetry();
     await closeAll(server, gate);
     client.close();
     config.log("closed");
@@ -102,7 +118,11 @@ export async function startServer(options: ServerOptions): Promise<NearcastServe
     closing ??= drain();
     return closing;
   };
-  return { url, port, close };
+  const configure = (settings: SettingsOfSites) => {
+    siteBook = resolveSiteBook(settings);
+    desk.tellConfig();
+  };
+  return { url, port, configure, close };
 }
 
 function createAttestor(parts: {
@@ -138,16 +158,20 @@ function createDesk(parts: {
   attestor: Attestor;
   metrics: Metrics;
   ids: PeerIds;
+  quotas: Quotas;
+  sites: () => SiteBook;
 }): ViewerDesk {
   const index = new MemoryIndex({ random: Math.random });
   const nowMs = Date.now;
-  const { lan } = parts.config;
+  const { lan, stockClients } = parts.config;
+  const admission = new Admission({ ...parts, nowMs });
   return new ViewerDesk({
     ...parts,
     index,
+    admission,
     nowMs,
-    relay: new PeerServer({ ...parts, lan, nowMs }),
-    service: new IndexService({ ...parts, index, nowMs }),
+    relay: new PeerServer({ ...parts, lan, stockClients, nowMs }),
+    service: new IndexService({ ...parts, index, admission, nowMs }),
   });
 }
 

@@ -31,7 +31,10 @@ function run(t, args, env = {}) {
       await once(child.stdout, "data");
     }
   };
-  return { child, exit, url };
+  const erred = async (pattern) => {
+    while (!pattern.test(errors)) await once(child.stderr, "data");
+  };
+  return { child, exit, url, erred };
 }
 
 for (const signal of ["SIGTERM", "SIGINT"]) {
@@ -61,6 +64,34 @@ test("flags win over the environment, which wins over the file", async (t) => {
   await viewerFor(t, { url: await url() });
 });
 
+for (const how of ["when the file changes", "on SIGHUP"]) {
+  test(`I8, S22: the settings of the sites are read again ${how} and pushed to open pages`, async (t) => {
+    const config = join(await folderFor(t), "server.json");
+    const write = (more) => writeFile(config, JSON.stringify({ port: 0, sites: [SITE], ...more }));
+    await write({ uploadMaxRate: 5 });
+    const { child, url, erred } = run(t, ["serve", "--config", config]);
+    const viewer = await viewerFor(t, { url: await url() });
+    assert.equal((await viewer.settled()).config.enabled, true);
+    const told = () => viewer.heard(({ type }) => type === "config");
+    const again = () => how === "on SIGHUP" && child.kill("SIGHUP");
+    await write({ siteSettings: { [SITE]: { enabled: false, rampPercent: 7 } } });
+    again();
+    const { enabled, rampPercent, uploadMaxRate } = (await told()).config;
+    assert.deepEqual(
+      { enabled, rampPercent, uploadMaxRate },
+      { enabled: false, rampPercent: 7, uploadMaxRate: 0 },
+    );
+    // A mistake changes nothing, and says what is wrong.
+    await write({ rampPercent: 101 });
+    again();
+    await erred(/kept the old settings: .*`rampPercent` must be an integer from 0 to 100: .* 101/);
+    assert.equal((await viewer.settled()).config.rampPercent, 7);
+    await write({});
+    again();
+    assert.equal((await told()).config.enabled, true);
+  });
+}
+
 test("bad input ends with code 2 and one line that names field, value and rule", async (t) => {
   const folder = await folderFor(t);
   const list = join(folder, "list.json");
@@ -78,6 +109,9 @@ test("bad input ends with code 2 and one line that names field, value and rule",
     [["serve", "--config", join(folder, "none")], {}, /--config/],
     [["serve", "--config", unknown], {}, /unknown option "colour"/],
     [["serve", "--site", "*", "--redis", "redis://x"], {}, /--redis is not available yet/],
+    [["serve", "--site", "*", "--join-secret", "short"], {}, /`joinSecret` must have at least 32/],
+    [["serve", "--site", "*", "--require-token"], {}, /`requireToken` needs `joinSecret`/],
+    [["serve", "--site", "*", "--min-version", "new"], {}, /`minVersion` must be a version/],
     [["conquer"], {}, /Usage/],
   ]) {
     const { code, output, errors } = await run(t, args, env).exit;

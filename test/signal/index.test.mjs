@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test from "node:test";
-import { assetIdOf, bodyOf, folderFor, serverFor, viewerFor } from "./support.mjs";
+import { assetIdOf, bodyOf, folderFor, SITE, serverFor, viewerFor } from "./support.mjs";
 
 const GROUP = "http://127.0.0.1:1/media/";
 const idsOf = (hints) => hints.map(([id]) => id);
@@ -23,6 +23,7 @@ test("joined names the viewer, keys, ICE servers, time and configuration", async
   const { viewer } = await setUp(t, {
     iceServers: ["stun:stun.test:3478", { urls: "turn:t.test", username: "u", credential: "c" }],
     enabled: false,
+    siteSettings: { [SITE]: { rampPercent: 5 }, "http://other.test": { enabled: true } },
   });
   const a = await viewer();
   const joined = await a.join(GROUP);
@@ -36,7 +37,15 @@ test("joined names the viewer, keys, ICE servers, time and configuration", async
     { urls: "turn:t.test", username: "u", credential: "c" },
   ]);
   assert.ok(Math.abs(joined.nowMs - Date.now()) < 5_000);
-  assert.deepEqual(joined.config, { enabled: false });
+  assert.deepEqual(joined.config, {
+    enabled: false,
+    rampPercent: 5,
+    minVersion: "",
+    include: [],
+    exclude: [],
+    uploadMaxRate: 0,
+    uploadMaxParallel: 0,
+  });
   assert.deepEqual(joined.peers, []);
 });
 

@@ -16,11 +16,16 @@ import {
   viewerFor,
 } from "./support.mjs";
 
-test("close() sends viewers away with 1012 and ends at once when they go", async () => {
+test("R70: close() tells viewers to come back at random times, closes with 1012 and ends when they go", async () => {
   const server = await startServer({ port: 0, sites: [SITE] });
   const t = { after: () => {} };
   const viewers = await Promise.all([viewerFor(t, server), viewerFor(t, server)]);
+  for (const viewer of viewers) await viewer.settled();
   const closing = server.close();
+  for (const viewer of viewers) {
+    const { withinMs } = await viewer.heard(({ type }) => type === "retry");
+    assert.ok(withinMs >= 1_000 && withinMs <= 30_000);
+  }
   assert.deepEqual(await Promise.all(viewers.map(({ closed }) => closed)), [1012, 1012]);
   await closing;
   await server.close();
@@ -170,6 +175,12 @@ test("resolveServerOptions() names option, rule and value of what it rejects", (
     [{ origins: ["http://o.test/?q"] }, /`origins`/],
     [{ root: "/tmp" }, /`origins` must name the origin that serves `root`/],
     [{ iceServers: ["http://x"] }, /`iceServers`/],
+    [{ joinKey: "x" }, /`joinKey` must be an Ed25519 public key/],
+    [{ enabled: "no" }, /`enabled` must be true or false/],
+    [{ include: ["media"] }, /`include` must be at most 64 URL patterns/],
+    [{ siteSettings: { x: {} } }, /`siteSettings` must have origins/],
+    [{ siteSettings: { [SITE]: { port: 1 } } }, /unknown option "port" of site/],
+    [{ siteSettings: { [SITE]: { rampPercent: -1 } } }, /rampPercent` must be/],
     [{ onRequest: 1 }, /`onRequest` must be a function/],
     [{ colour: "red" }, /unknown option "colour"/],
     [{ toString: 1 }, /unknown option "toString"/],

@@ -293,6 +293,7 @@ test("a socket that answers no ping is cut and leaves the index", async (t) => {
 test("a viewer that does not read is cut instead of being buffered", async (t) => {
   const server = await serverFor(t, { messagesPerSecond: 1e6, messagesBurst: 1e6 });
   const [a, slow] = [await viewerFor(t, server), await viewerFor(t, server)];
+  for (const viewer of [slow, a]) await viewer.join("http://site.test/g/");
   slow.ws._socket.pause();
   const frame = { type: "CANDIDATE", dst: slow.id };
   const payload = { candidate: "x".repeat(16_000), type: "data", connectionId: "c" };

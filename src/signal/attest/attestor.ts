@@ -29,6 +29,8 @@ const REFUSALS_MAX = 10_000;
 /** Readings that may wait for their turn. */
 const WAITING_MAX = 512;
 const BUSY: Refusal = { reason: "server is busy", retryMs: 1_000 };
+/** Whoever used up its quota loads from the origin for a while. */
+export const QUOTA: Refusal = { reason: "quota", retryMs: 30_000 };
 
 /** Age at which a record's version is compared with the disk again. */
 const RECHECK_MS = 2_000;
@@ -82,8 +84,16 @@ export class Attestor {
     return this.#cache.recent(groups, siteOrigin, max, this.#options.nowMs());
   }
 
-  /** @param siteOrigin Origin of the asking viewer's page. */
-  async want(url: string, window: number, siteOrigin: string | undefined): Promise<WantOutcome> {
+  /**
+   * @param siteOrigin Origin of the asking viewer's page.
+   * @param mayRead `false`: only what is known already is answered.
+   */
+  async want(
+    url: string,
+    window: number,
+    siteOrigin: string | undefined,
+    { mayRead = true } = {},
+  ): Promise<WantOutcome> {
     const key = JSON.stringify([url, window, siteOrigin]);
     const refused = this.#refusals.get(key);
     const retryMs = (refused?.untilMs ?? 0) - this.#options.nowMs();
@@ -91,9 +101,10 @@ export class Attestor {
 
     const pending = this.#pending.get(key);
     if (pending) return asKnown(await pending);
-    const outcome = this.#answer(url, window, siteOrigin).catch((error) =>
+    const outcome = this.#answer(url, window, siteOrigin, mayRead).catch((error) =>
       this.#refuse(key, error),
     );
+    if (!mayRead) return outcome; // others may be allowed more
     this.#pending.set(key, outcome);
     try {
       return await outcome;
@@ -117,10 +128,16 @@ export class Attestor {
     }
   }
 
-  async #answer(url: string, window: number, siteOrigin: string | undefined): Promise<WantOutcome> {
+  async #answer(
+    url: string,
+    window: number,
+    siteOrigin: string | undefined,
+    mayRead: boolean,
+  ): Promise<WantOutcome> {
     const place = placeAsset(url, this.#options.config.origins);
     const known = await this.#known(place, window, siteOrigin);
     if (known) return known;
+    if (!mayRead) return { refused: QUOTA };
     if (this.#waiting.length >= WAITING_MAX) return { refused: BUSY };
     await this.#turn();
     try {

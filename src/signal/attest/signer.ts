@@ -13,7 +13,7 @@ import {
 } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { type Attestation, attestationBytes } from "../../protocol/attestation.js";
-import { invalid } from "../options.js";
+import { invalid } from "../option-checks.js";
 
 /** Signs in the name of one key. */
 export class Signer {

@@ -54,17 +54,21 @@ export class PeerServer {
   readonly #sessions: Sessions;
   readonly #metrics: Metrics;
   readonly #lan: boolean;
+  readonly #stockClients: boolean;
   readonly #nowMs: () => number;
 
   constructor(options: {
     readonly sessions: Sessions;
     readonly metrics: Metrics;
     readonly lan: boolean;
+    /** Whether viewers that never joined the index may call each other. */
+    readonly stockClients: boolean;
     readonly nowMs: () => number;
   }) {
     this.#sessions = options.sessions;
     this.#metrics = options.metrics;
     this.#lan = options.lan;
+    this.#stockClients = options.stockClients;
     this.#nowMs = options.nowMs;
   }
 
@@ -94,20 +98,34 @@ export class PeerServer {
     if (dst === undefined) {
       from.socket.close(CLOSE.normal, "left");
     } else {
-      const frame = JSON.stringify({ type: "LEAVE", src: from.id, dst });
-      this.#sessions.get(dst)?.socket.send(frame);
+      const to = this.#sessions.get(dst);
+      if (!to || !this.#introduced(from, to)) return;
+      to.socket.send(JSON.stringify({ type: "LEAVE", src: from.id, dst }));
     }
   }
 
   #relay(from: Session, type: PayloadType, dst: string, payload: object): void {
     this.#metrics.add("nearcast_messages_total", type);
     const to = this.#sessions.get(dst);
-    if (!to || (type === "OFFER" && !to.offers.take(this.#nowMs()))) {
+    const reachable = to !== undefined && this.#introduced(from, to);
+    if (!reachable || (type === "OFFER" && !to.offers.take(this.#nowMs()))) {
+      // A stranger and an absent one get the same answer: nobody learns who is here.
       from.socket.send(JSON.stringify({ type: "EXPIRE", src: dst, dst: from.id }));
       return;
     }
     this.#metrics.add("nearcast_relayed_total", type);
     to.socket.send(JSON.stringify({ type, src: from.id, dst, payload }));
+  }
+
+  /** Whether the index named one to the other of late (rule R47), or both are stock clients. */
+  #introduced(from: Session, to: Session): boolean {
+    const nowMs = this.#nowMs();
+    if (from.introductions.knows(to.id, nowMs) || to.introductions.knows(from.id, nowMs)) {
+      from.introductions.renew(to.id, nowMs);
+      to.introductions.renew(from.id, nowMs);
+      return true;
+    }
+    return this.#stockClients && !from.joined && !to.joined;
   }
 
   /** @returns The payload with known fields only, or `undefined` if PeerJS could not use it. */

@@ -4,9 +4,11 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import { Introductions } from "../introductions.js";
 import type { Locality } from "../locality.js";
 import { LruMap } from "../lru-map.js";
-import { CLOSE, TokenBucket, type ViewerSocket } from "./viewer-socket.js";
+import { TokenBucket } from "../token-bucket.js";
+import { CLOSE, type ViewerSocket } from "./viewer-socket.js";
 
 /** What the server knows about one viewer's connection. */
 export interface Session {
@@ -18,7 +20,14 @@ export interface Session {
   socket: ViewerSocket;
   /** OFFERs that may reach this viewer: every one costs its page an RTCPeerConnection. */
   readonly offers: TokenBucket;
+  /** The peers that the index named to this viewer. */
+  readonly introductions: Introductions;
   pendingWants: number;
+  /** Whether it ever joined the index: a stock PeerJS client never does. */
+  joined: boolean;
+  /** Whether it may take part, see `admission/admission.ts`; `deadline` ends that, or the wait for it. */
+  admitted: boolean;
+  deadline: NodeJS.Timeout | undefined;
 }
 
 /** Time an id stays reserved for its token after its socket is gone. */
@@ -26,6 +35,12 @@ const RESERVED_MS = 60_000;
 const RESERVED_MAX = 100_000;
 
 const OFFERS = { perSecond: 2, burst: 64 };
+
+interface Reserved {
+  readonly tokenHash: string;
+  readonly joined: boolean;
+  readonly untilMs: number;
+}
 
 export interface Arrival {
   readonly id: string;
@@ -37,7 +52,7 @@ export interface Arrival {
 /** All live sessions of one server. */
 export class Sessions {
   readonly #live = new Map<string, Session>();
-  readonly #reserved = new LruMap<string, { tokenHash: string; untilMs: number }>(RESERVED_MAX);
+  readonly #reserved = new LruMap<string, Reserved>(RESERVED_MAX);
 
   get size(): number {
     return this.#live.size;
@@ -64,8 +79,18 @@ export class Sessions {
       live.socket = socket;
       return live;
     }
-    const offers = new TokenBucket(OFFERS);
-    const session = { id, ...facts, tokenHash, socket, offers, pendingWants: 0 };
+    const session: Session = {
+      id,
+      ...facts,
+      tokenHash,
+      socket,
+      offers: new TokenBucket(OFFERS),
+      introductions: new Introductions(),
+      pendingWants: 0,
+      joined: owner?.joined ?? false,
+      admitted: false,
+      deadline: undefined,
+    };
     this.#live.set(id, session);
     return session;
   }
@@ -74,8 +99,8 @@ export class Sessions {
   close(session: Session, socket: ViewerSocket, nowMs: number): boolean {
     if (this.#live.get(session.id) !== session || session.socket !== socket) return false;
     this.#live.delete(session.id);
-    const { id, tokenHash } = session;
-    this.#reserved.set(id, { tokenHash, untilMs: nowMs + RESERVED_MS });
+    const { id, tokenHash, joined } = session;
+    this.#reserved.set(id, { tokenHash, joined, untilMs: nowMs + RESERVED_MS });
     return true;
   }
 }

@@ -7,6 +7,7 @@ import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { SIGNAL_MESSAGE_MAX_BYTES } from "../../protocol/limits.js";
+import type { Quotas } from "../admission/quotas.js";
 import { pathOf } from "../http-routes.js";
 import { type Locality, localityOf } from "../locality.js";
 import type { Metrics } from "../metrics.js";
@@ -23,6 +24,8 @@ export interface Upgraded {
 export interface UpgradeOptions {
   readonly config: ServerConfig;
   readonly metrics: Metrics;
+  readonly quotas: Quotas;
+  readonly nowMs: () => number;
   /** Owns the socket from then on. */
   readonly onSocket: (upgraded: Upgraded) => void;
 }
@@ -45,6 +48,7 @@ export class UpgradeGate {
     maxBufferedChunks: 64,
   });
   readonly #perAddress = new Map<string, number>();
+  readonly #perSite = new Map<string, number>();
   #closed = false;
 
   constructor(options: UpgradeOptions) {
@@ -65,7 +69,7 @@ export class UpgradeGate {
   /** Handles one `upgrade` event of the HTTP server. */
   handle(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on("error", () => socket.destroy());
-    const { config } = this.#options;
+    const { config, quotas, nowMs } = this.#options;
     if (pathOf(request.url).replace(/\/$/, "") !== "/peerjs") {
       this.#handOver(request, socket, head);
       return;
@@ -78,22 +82,18 @@ export class UpgradeGate {
       this.#refuse(socket, 503, "full");
     } else if ((this.#perAddress.get(locality.address) ?? 0) >= config.socketsPerAddressMax) {
       this.#refuse(socket, 429, "address");
+    } else if ((this.#perSite.get(siteOrigin ?? "") ?? 0) >= config.viewersPerSiteMax) {
+      this.#refuse(socket, 429, "quota");
+    } else if (quotas.join({ address: locality.address, siteOrigin }, nowMs()) !== undefined) {
+      this.#refuse(socket, 429, "quota");
     } else {
       const parameters = parametersOf(request.url ?? "");
       this.#sockets.handleUpgrade(request, socket, head, (ws) => {
-        this.#countAddress(ws, locality.address);
+        count(ws, this.#perAddress, locality.address);
+        count(ws, this.#perSite, siteOrigin ?? "");
         this.#options.onSocket({ ws, parameters, siteOrigin, locality });
       });
     }
-  }
-
-  #countAddress(ws: WebSocket, address: string): void {
-    this.#perAddress.set(address, (this.#perAddress.get(address) ?? 0) + 1);
-    ws.once("close", () => {
-      const left = (this.#perAddress.get(address) ?? 1) - 1;
-      if (left > 0) this.#perAddress.set(address, left);
-      else this.#perAddress.delete(address);
-    });
   }
 
   #handOver(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -112,14 +112,25 @@ export class UpgradeGate {
   #refuse(
     socket: Duplex,
     status: keyof typeof STATUS,
-    reason: "path" | "site" | "full" | "address",
+    reason: "path" | "site" | "full" | "address" | "quota",
   ): void {
     this.#options.metrics.add("nearcast_upgrades_refused_total", reason);
     socket.once("finish", () => socket.destroy());
     socket.end(
-      `HTTP/1.1 ${status} ${STATUS[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
+      `HTTP/1.1 ${status} ${STATUS[status]}\r\nConnection: close\r\nContent-Length: 0\r\n` +
+        `${status === 429 || status === 503 ? "Retry-After: 60\r\n" : ""}\r\n`,
     );
   }
+}
+
+/** Counts a socket under a name for as long as it lives. */
+function count(ws: WebSocket, counts: Map<string, number>, name: string): void {
+  counts.set(name, (counts.get(name) ?? 0) + 1);
+  ws.once("close", () => {
+    const left = (counts.get(name) ?? 1) - 1;
+    if (left > 0) counts.set(name, left);
+    else counts.delete(name);
+  });
 }
 
 /** A client without `Origin` is no browser: it may only connect where everybody may. */

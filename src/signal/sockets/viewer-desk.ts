@@ -3,7 +3,7 @@
  * each frame to the one who understands it.
  * @module
  */
-
+import type { Admission } from "../admission/admission.js";
 import type { IndexService } from "../index-service.js";
 import type { MemoryIndex } from "../memory-index.js";
 import type { Metrics } from "../metrics.js";
@@ -22,12 +22,20 @@ import type { Upgraded } from "./upgrade.js";
 import { CLOSE, ViewerSocket } from "./viewer-socket.js";
 
 const KEY = "peerjs";
-const TOKEN_MAX_LENGTH = 256;
+const TOKEN_MAX_LENGTH = 1_024;
+
+/** A hundred viewers come back in a second, as far as that is possible in half a minute. */
+const RETRY_MIN_MS = 1_000;
+const RETRY_MAX_MS = 30_000;
+
+/** What a viewer may say before it has shown its join token. */
+const BEFORE_ADMISSION: ReadonlySet<string> = new Set(["join", "HEARTBEAT", "LEAVE"]);
 
 export interface ViewerDeskOptions {
   readonly config: Pick<ServerConfig, "messagesPerSecond" | "messagesBurst">;
   readonly ids: PeerIds;
   readonly sessions: Sessions;
+  readonly admission: Admission;
   readonly index: MemoryIndex;
   readonly relay: PeerServer;
   readonly service: IndexService;
@@ -45,7 +53,7 @@ export class ViewerDesk {
 
   /** Takes ownership of a WebSocket. */
   welcome({ ws, parameters, siteOrigin, locality }: Upgraded): void {
-    const { config, sessions, index, metrics, nowMs } = this.#options;
+    const { config, sessions, admission, index, metrics, nowMs } = this.#options;
     const { messagesPerSecond, messagesBurst } = config;
     metrics.add("nearcast_sockets_total");
     let session: Session | undefined;
@@ -56,7 +64,9 @@ export class ViewerDesk {
       messagesBurst,
       onText: (text) => session && this.#receive(session, text),
       onEnd: () => {
-        if (session && sessions.close(session, socket, nowMs())) index.remove(session.id);
+        if (!session || !sessions.close(session, socket, nowMs())) return;
+        admission.end(session);
+        index.remove(session.id);
       },
     });
     const id = parameters.get("id") ?? "";
@@ -71,8 +81,24 @@ export class ViewerDesk {
       turnAway(socket, ID_TAKEN_FRAME);
       return;
     }
+    if (admission.begin(session, token) !== undefined) {
+      turnAway(socket, INVALID_TOKEN_FRAME);
+      return;
+    }
     index.add(id, locality);
     socket.send(OPEN_FRAME);
+  }
+
+  /** The server is about to close: viewers shall come back, but not all at once (rule R70). */
+  sayRetry(): void {
+    const { sessions, service } = this.#options;
+    const withinMs = Math.min(RETRY_MAX_MS, Math.max(RETRY_MIN_MS, 10 * sessions.size));
+    for (const session of sessions.all()) service.tellRetry(session, withinMs);
+  }
+
+  /** The settings of the sites have changed. */
+  tellConfig(): void {
+    for (const session of this.#options.sessions.all()) this.#options.service.tellConfig(session);
   }
 
   /** Called at a steady pace: finds the sockets that died without a word. */
@@ -92,7 +118,9 @@ export class ViewerDesk {
     const frame = parseJson(text);
     const type = typeOf(frame);
     if (type === undefined) metrics.add("nearcast_rejected_total", "json");
-    else if (/^[A-Z]/.test(type)) relay.receive(session, frame);
+    else if (!session.admitted && !BEFORE_ADMISSION.has(type)) {
+      metrics.add("nearcast_rejected_total", "token");
+    } else if (/^[A-Z]/.test(type)) relay.receive(session, frame);
     else service.receive(session, frame);
   }
 }

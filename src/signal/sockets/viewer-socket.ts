@@ -5,9 +5,14 @@
  */
 import type { WebSocket } from "ws";
 import type { Metrics } from "../metrics.js";
+import { TokenBucket } from "../token-bucket.js";
 
 /** Bytes that may wait for a viewer; above that it reads too slowly to be served. */
 const BUFFERED_MAX_BYTES = 1_048_576;
+
+/** Bytes that may not wait for longer than this time (rule R61). */
+const BACKLOG_MAX_BYTES = 262_144;
+const BACKLOG_MAX_MS = 4_000;
 
 /** Messages dropped in a row for being too many before the socket is closed. */
 const DROPPED_MAX = 600;
@@ -23,32 +28,11 @@ export const CLOSE = {
   normal: 1000,
   policy: 1008,
   restart: 1012,
+  busy: 1013,
   replaced: 4001,
+  /** A join token is missing, or the time it bought is over. */
+  token: 4003,
 } as const;
-
-/** A budget that refills with time. This class is pure. */
-export class TokenBucket {
-  readonly #perMs: number;
-  readonly #burst: number;
-  #tokens: number;
-  #atMs = Number.NEGATIVE_INFINITY;
-
-  constructor({ perSecond, burst }: { perSecond: number; burst: number }) {
-    this.#perMs = perSecond / 1_000;
-    this.#burst = burst;
-    this.#tokens = burst;
-  }
-
-  /** @returns Whether there was a token to take. */
-  take(nowMs: number): boolean {
-    const passedMs = Math.max(0, nowMs - this.#atMs);
-    this.#tokens = Math.min(this.#burst, this.#tokens + passedMs * this.#perMs);
-    this.#atMs = nowMs;
-    if (this.#tokens < 1) return false;
-    this.#tokens--;
-    return true;
-  }
-}
 
 export interface ViewerSocketOptions {
   readonly metrics: Metrics;
@@ -69,6 +53,7 @@ export class ViewerSocket {
   #closing = false;
   #dropped = 0;
   #missedPings = 0;
+  #backlog: NodeJS.Timeout | undefined;
 
   constructor(ws: WebSocket, options: ViewerSocketOptions) {
     this.#ws = ws;
@@ -80,6 +65,7 @@ export class ViewerSocket {
     ws.on("error", () => options.metrics.add("nearcast_rejected_total", "frame"));
     ws.once("close", () => {
       this.#closing = true;
+      clearTimeout(this.#backlog);
       options.onEnd();
     });
   }
@@ -88,10 +74,10 @@ export class ViewerSocket {
   send(text: string): void {
     if (this.#closing) return;
     if (this.#ws.bufferedAmount > BUFFERED_MAX_BYTES) {
-      this.#options.metrics.add("nearcast_slow_consumers_total");
-      this.terminate();
+      this.#cutSlow();
       return;
     }
+    if (this.#ws.bufferedAmount > BACKLOG_MAX_BYTES) this.#watchBacklog();
     this.#ws.send(text, () => {
       // A failed write ends in the "close" event, which is where it is handled.
     });
@@ -118,6 +104,19 @@ export class ViewerSocket {
       this.#missedPings++;
       this.#ws.ping();
     }
+  }
+
+  /** Whoever still has as much to read when the time is over does not read. */
+  #watchBacklog(): void {
+    this.#backlog ??= setTimeout(() => {
+      this.#backlog = undefined;
+      if (!this.#closing && this.#ws.bufferedAmount > BACKLOG_MAX_BYTES) this.#cutSlow();
+    }, BACKLOG_MAX_MS).unref();
+  }
+
+  #cutSlow(): void {
+    this.#options.metrics.add("nearcast_slow_consumers_total");
+    this.terminate();
   }
 
   #alive(): void {
