@@ -4,6 +4,7 @@
  */
 export { type ErrorCode, NearcastError } from "./core/errors.js";
 export type { UploadRule } from "./engine/manners.js";
+export type { JoinToken } from "./mesh/join-token.js";
 export { type LinkInfo, Nearcast, type NearcastStats, type Role } from "./nearcast.js";
-export type { Consent, NearcastOptions } from "./options.js";
+export type { Consent, NearcastOptions, Privacy } from "./options.js";
 export { start } from "./start.js";

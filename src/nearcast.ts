@@ -7,11 +7,14 @@ import { NearcastError } from "./core/errors.js";
 import type { PlaybackState } from "./engine/deadline.js";
 import { MeshHost } from "./mesh/host.js";
 import { runForHost } from "./mesh/host-election.js";
+import { joinTokenSource } from "./mesh/join-token.js";
 import type { PeerLink } from "./mesh/peer-link.js";
 import { watchPlayback } from "./mesh/playback.js";
 import { openTabs, type TabMessage } from "./mesh/tabs.js";
 import { WorkerBridge } from "./mesh/worker-bridge.js";
+import { Operator } from "./operator.js";
 import type { NearcastConfig } from "./options.js";
+import type { RemoteConfig } from "./protocol/signal-messages.js";
 import type { ProgressReport, RequestReport } from "./protocol/worker-messages.js";
 
 /** Whether this tab runs the mesh, leaves that to another tab, or nothing runs at all. */
@@ -57,6 +60,8 @@ export interface LinkInfo {
 }
 
 const STATS_INTERVAL_MS = 1_000;
+/** How often a page that the operator switched off asks whether it still is. */
+const ASK_OPERATOR_MS = 30_000;
 const CONSENT_KEY = "nearcast-consent";
 const PAUSED_KEY = "nearcast-paused";
 
@@ -75,8 +80,9 @@ export class Nearcast extends EventTarget {
   #stalls = 0;
   /** The viewer's wish. */
   #paused = false;
-  /** The operator's wish: the kill switch. */
-  #killed = false;
+  readonly #operator: Operator;
+  /** Why the server does not let this viewer in. */
+  #refused: string | undefined;
   #host: MeshHost | undefined;
   #bridge: WorkerBridge | undefined;
   #groups: readonly string[] = [];
@@ -87,6 +93,13 @@ export class Nearcast extends EventTarget {
   constructor(config: NearcastConfig) {
     super();
     this.#config = config;
+    this.#operator = new Operator({
+      serverUrl: config.serverUrl,
+      siteOrigin: location.origin,
+      build: NEARCAST_BUILD,
+      memory: () => localStorage,
+      random: Math.random,
+    });
   }
 
   /**
@@ -121,9 +134,11 @@ export class Nearcast extends EventTarget {
 
   /** What happened since page load. */
   stats(): NearcastStats {
+    const role = this.#barrier === undefined ? this.#role : "off";
+    const reason = this.#role === "off" ? this.#reason : this.#barrier;
     return {
-      role: this.#role,
-      ...(this.#role === "off" && this.#reason !== undefined && { reason: this.#reason }),
+      role,
+      ...(role === "off" && reason !== undefined && { reason }),
       links: this.#host?.links.length ?? 0,
       requests: { ...this.#requests },
       bytes: { ...this.#bytes, ...(this.#host?.counts ?? { uploaded: 0, rejected: 0 }) },
@@ -194,10 +209,14 @@ export class Nearcast extends EventTarget {
     });
     this.#role = "guest";
     this.#reason = undefined;
-    this.#configureWorker(this.#enabled);
+    this.#applySwitches();
     this.#tell = openTabs((message) => this.#hear(message), signal);
     const timer = setInterval(() => this.#emit("stats", this.stats()), STATS_INTERVAL_MS);
-    signal.addEventListener("abort", () => clearInterval(timer));
+    const asking = setInterval(() => void this.#askOperator(), ASK_OPERATOR_MS);
+    signal.addEventListener("abort", () => {
+      clearInterval(timer);
+      clearInterval(asking);
+    });
     // The first request after `start()` must find a host, or it would pass by the mesh.
     const hosted = this.#bridge.clientId.then((clientId) => this.#controlled(clientId));
     hosted.catch((error: unknown) => this.#failed(error));
@@ -228,6 +247,7 @@ export class Nearcast extends EventTarget {
     const { signal } = this.#lifetime;
     this.#host = new MeshHost({
       config: this.#config,
+      joinToken: joinTokenSource(this.#config.joinToken, this.#config.tokenUrl),
       now: () => performance.now(),
       wallNow: () => Date.now(),
       random: Math.random,
@@ -240,15 +260,18 @@ export class Nearcast extends EventTarget {
           this.#groups = groups;
           this.#tell?.({ type: "groups", groups });
         },
-        onRemoteConfig: ({ enabled }) => {
-          this.#killed = !enabled;
-          this.#applySwitches();
+        onAdmission: (error) => {
+          if (error) this.#failed(error);
+          this.#setRefused(error?.message);
+          this.#tell?.({ type: "admission", refused: error?.message });
         },
+        onRemoteConfig: (config) => this.#setRemote(config),
         onError: (error) => this.#failed(error),
       },
     });
-    this.#host.enabled = this.#enabled;
     this.#role = "host";
+    this.#applySwitches();
+    void this.#askOperator();
     this.#host.resume(this.#groups);
     this.#emit("stats", this.stats());
   }
@@ -266,6 +289,11 @@ export class Nearcast extends EventTarget {
         return this.#host?.countDelivered(message);
       case "switch":
         return this.#switch(message.enabled);
+      case "remote":
+        this.#operator.set(message.config);
+        return this.#applySwitches();
+      case "admission":
+        return this.#setRefused(message.refused);
     }
   }
 
@@ -295,18 +323,47 @@ export class Nearcast extends EventTarget {
     this.#applySwitches();
   }
 
+  #setRefused(reason: string | undefined): void {
+    if (reason === this.#refused) return;
+    this.#refused = reason;
+    this.#applySwitches();
+  }
+
+  /** The operator's word reaches this tab, the worker, the other tabs and the next pages. */
+  #setRemote(config: RemoteConfig): void {
+    this.#operator.set(config);
+    this.#tell?.({ type: "remote", config });
+    this.#applySwitches();
+  }
+
+  /** A page that is switched off has perhaps no socket by which it would hear that it is on again. */
+  async #askOperator(): Promise<void> {
+    if (!this.#host || this.#operator.barrier === undefined) return;
+    if (this.#host.indexState === "open") return;
+    const config = await this.#operator.ask();
+    if (config && !this.#lifetime.signal.aborted) this.#setRemote(config);
+  }
+
+  /** What keeps a viewer out that would take part; it may change at any time. */
+  get #barrier(): string | undefined {
+    return this.#operator.barrier ?? this.#refused;
+  }
+
   get #enabled(): boolean {
-    return !this.#paused && !this.#killed;
+    return !this.#paused && this.#barrier === undefined;
   }
 
   #applySwitches(): void {
-    if (this.#host) this.#host.enabled = this.#enabled;
-    this.#configureWorker(this.#enabled);
-  }
-
-  #configureWorker(enabled: boolean): void {
-    const { include, exclude } = this.#config;
-    this.#bridge?.configure({ enabled, include, exclude });
+    const { include, exclude, ...caps } = this.#operator.applyTo(this.#config);
+    if (this.#host) {
+      this.#host.enabled = this.#enabled;
+      this.#host.limitUploads({
+        maxBytesPerS: caps.uploadMaxRate,
+        maxParallel: caps.uploadMaxParallel,
+      });
+    }
+    this.#bridge?.configure({ enabled: this.#enabled, include, exclude });
+    this.#emit("stats", this.stats());
   }
 
   #remember(key: string, yes: boolean): void {

@@ -6,10 +6,14 @@
 import { NearcastError } from "./core/errors.js";
 import { absolutePattern } from "./core/url-pattern.js";
 import type { UploadRule } from "./engine/manners.js";
+import type { JoinToken } from "./mesh/join-token.js";
 import type { IceServer } from "./protocol/signal-messages.js";
 
 /** Whether the mesh may start by itself or only after `nearcast.consent(true)`. */
 export type Consent = "auto" | "required";
+
+/** Whether other viewers may see this one's address, or links go over a TURN relay only. */
+export type Privacy = "direct" | "relay";
 
 /** Every option is optional. Times are in milliseconds, sizes in bytes; the name says which. */
 export interface NearcastOptions {
@@ -29,6 +33,12 @@ export interface NearcastOptions {
   readonly ice?: string | readonly string[];
   /** Private addresses of other viewers may be dialled (enterprise networks, test rigs). @default false */
   readonly lan?: boolean;
+  /** Permission of the site's backend to join, or a function that gets a fresh one for each join. @default none */
+  readonly joinToken?: JoinToken;
+  /** URL on the site that answers with a fresh join token as text. @default none */
+  readonly tokenUrl?: string;
+  /** `relay`: links go over TURN only, so no viewer sees another's address. @default "direct" */
+  readonly privacy?: Privacy;
   /** The only key whose attestations count (base64url, raw Ed25519). @default The server's own */
   readonly attestationKey?: string;
   /** Verified pieces kept on disk. @default 536870912 */
@@ -55,6 +65,9 @@ export interface NearcastConfig {
   readonly consent: Consent;
   readonly iceServers: readonly IceServer[];
   readonly lan: boolean;
+  readonly joinToken: JoinToken | undefined;
+  readonly tokenUrl: string | undefined;
+  readonly privacy: Privacy;
   readonly attestationKey: string | undefined;
   readonly cacheMaxBytes: number;
   readonly linksMax: number;
@@ -67,7 +80,16 @@ export interface NearcastConfig {
 type OptionName = keyof NearcastOptions;
 
 interface OptionRow {
-  readonly kind: "url" | "patterns" | "path" | "choice" | "ice" | "boolean" | "key" | "number";
+  readonly kind:
+    | "url"
+    | "patterns"
+    | "path"
+    | "choice"
+    | "ice"
+    | "boolean"
+    | "key"
+    | "token"
+    | "number";
   readonly default: string | number | boolean | undefined;
   /** How README.md writes a default that is not a constant. */
   readonly shown?: string;
@@ -118,6 +140,24 @@ export const OPTIONS: { readonly [K in OptionName]-?: OptionRow } = {
     kind: "boolean",
     default: false,
     meaning: "Dial private addresses of other viewers (enterprise networks, test rigs)",
+  },
+  joinToken: {
+    kind: "token",
+    default: undefined,
+    shown: "none",
+    meaning: "Join token of the site's backend, or an (async) function that gets a fresh one",
+  },
+  tokenUrl: {
+    kind: "path",
+    default: undefined,
+    shown: "none",
+    meaning: "URL on the site that answers with a fresh join token as text",
+  },
+  privacy: {
+    kind: "choice",
+    default: "direct",
+    choices: ["direct", "relay"],
+    meaning: "`relay`: links go over TURN only, so no viewer sees another's address",
   },
   attestationKey: {
     kind: "key",
@@ -203,6 +243,12 @@ export function resolveConfig(
     consent: resolveChoice("consent", options.consent) as Consent,
     iceServers: listOf(options.ice ?? "", "ice").map(resolveIce),
     lan: resolveBoolean("lan", options.lan),
+    joinToken: resolveToken(options.joinToken),
+    tokenUrl:
+      options.tokenUrl === undefined
+        ? undefined
+        : resolvePath("tokenUrl", options.tokenUrl, pageUrl),
+    privacy: resolveChoice("privacy", options.privacy) as Privacy,
     attestationKey: resolveKey(options.attestationKey),
     cacheMaxBytes: resolveNumber("cacheMaxBytes", options.cacheMaxBytes),
     linksMax: resolveNumber("linksMax", options.linksMax),
@@ -247,13 +293,16 @@ function resolveServer(text: string): URL {
   throw invalid("server", "start with wss: or https:", text);
 }
 
-function resolvePath(name: "worker" | "scope", text: string, pageUrl: string): string {
+function resolvePath(name: "worker" | "scope" | "tokenUrl", text: string, pageUrl: string): string {
   const url = new URL(text, pageUrl);
   if (url.origin === new URL(pageUrl).origin) return url.href;
   throw invalid(name, "be on the site's own origin", text);
 }
 
-function resolveChoice(name: "consent" | "upload", value: unknown = OPTIONS[name].default): string {
+function resolveChoice(
+  name: "consent" | "upload" | "privacy",
+  value: unknown = OPTIONS[name].default,
+): string {
   const { choices = [] } = OPTIONS[name];
   if (typeof value === "string" && choices.includes(value)) return value;
   throw invalid(name, `be ${choices.map((choice) => `"${choice}"`).join(" or ")}`, value);
@@ -272,6 +321,12 @@ function resolveBoolean(name: "lan", value: unknown = OPTIONS[name].default): bo
 function resolveKey(value: string | undefined): string | undefined {
   if (value === undefined || /^[A-Za-z0-9_-]{43}$/.test(value)) return value;
   throw invalid("attestationKey", "be 43 characters of base64url", value);
+}
+
+function resolveToken(value: unknown): JoinToken | undefined {
+  if (value === undefined || typeof value === "function") return value as JoinToken | undefined;
+  if (typeof value === "string" && value.startsWith("nc1.")) return value;
+  throw invalid("joinToken", "be a join token or a function that gets one", value);
 }
 
 type NumberName =

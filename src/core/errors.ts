@@ -14,6 +14,7 @@ export type ErrorCode =
   | "peer/corrupt"
   | "index/closed"
   | "index/refused"
+  | "index/token"
   | "integrity/mismatch"
   | "integrity/signature"
   | "integrity/version"

@@ -14,8 +14,8 @@ const UPLINK_BYTES_PER_MS = 2_500;
 const RETRY_MS = { min: 100, spread: 200 };
 
 export class UploadPolicy {
-  readonly #maxBytesPerS: number;
-  readonly #maxParallel: number;
+  #maxBytesPerS: number;
+  #maxParallel: number;
   readonly #random: () => number;
   readonly #uplink = new Ewma(0.3);
   #tokensBytes: number;
@@ -36,6 +36,13 @@ export class UploadPolicy {
     this.#random = options.random;
     this.#refilledMs = options.nowMs;
     this.#tokensBytes = this.#burstBytes;
+  }
+
+  /** Other caps from now on. */
+  limit({ maxBytesPerS, maxParallel }: { maxBytesPerS: number; maxParallel: number }): void {
+    this.#maxBytesPerS = maxBytesPerS;
+    this.#maxParallel = maxParallel;
+    this.#tokensBytes = Math.min(this.#tokensBytes, this.#burstBytes);
   }
 
   /** Upload rate that can be counted on, in bytes per millisecond. */

@@ -3,6 +3,7 @@
  * planner, and carries events between them. It joins on the first accelerated request, never at page load.
  * @module
  */
+import type { NearcastError } from "../core/errors.js";
 import type { PlaybackState } from "../engine/deadline.js";
 import { type UploadRule, uploadBarrier } from "../engine/manners.js";
 import { Planner } from "../engine/planner.js";
@@ -32,6 +33,8 @@ export interface HostConfig {
   readonly serverUrl: URL;
   readonly iceServers: readonly IceServer[];
   readonly lan: boolean;
+  /** `relay`: links only over TURN. */
+  readonly privacy: "direct" | "relay";
   readonly attestationKey: string | undefined;
   readonly cacheMaxBytes: number;
   readonly linksMax: number;
@@ -53,12 +56,16 @@ export interface HostHandlers {
   playing(): boolean;
   onLink(link: PeerLink, state: "open" | "closed"): void;
   onGroups(groups: readonly string[]): void;
-  /** The operator's wishes, with every answer to a join. */
+  /** The server let this viewer in, or it did not and will be asked again later. */
+  onAdmission(refused: NearcastError | undefined): void;
+  /** The operator's wishes, with every answer to a join and whenever they change. */
   onRemoteConfig(config: RemoteConfig): void;
   onError(error: unknown): void;
 }
 
 export interface HostOptions {
+  /** A fresh join token for each socket, where the site gives any. */
+  readonly joinToken: (() => Promise<string>) | undefined;
   readonly config: HostConfig;
   readonly handlers: HostHandlers;
   /** Monotonic, milliseconds. */
@@ -71,6 +78,10 @@ export interface HostOptions {
 
 /** A join that takes longer is not waited for. */
 const CONNECTING_MS = 3_000;
+/** Time before a server that refused the join token is asked again. */
+const REFUSED_MS = 60_000;
+/** TURN credentials live ten minutes; with this they are always fresh enough for a new link. */
+const CREDENTIALS_MS = 240_000;
 /** How often a viewer with too few links asks for more. */
 const REFRESH_MS = 10_000;
 
@@ -89,6 +100,9 @@ export class MeshHost {
   #signaling: Signaling | undefined;
   #index: IndexClient | undefined;
   #joined = false;
+  #joinedAtMs = 0;
+  /** Whether the server's ICE servers need credentials, which expire. */
+  #hasCredentials = false;
   #enabled = true;
   #barrier: string | undefined;
   #lastSession = 0;
@@ -185,8 +199,16 @@ export class MeshHost {
 
   /** `false`: requests go to the origin, nothing is uploaded (pause, kill switch). */
   set enabled(enabled: boolean) {
+    if (enabled === this.#enabled) return;
     this.#enabled = enabled;
     this.#applyManners();
+    if (enabled) this.#index?.refresh();
+    else this.#neighbours.close();
+  }
+
+  /** Upload caps from now on: bytes per second, 0 for none, and other viewers served at a time. */
+  limitUploads({ maxBytesPerS, maxParallel }: { maxBytesPerS: number; maxParallel: number }): void {
+    this.#uploader.limit({ maxBytesPerS, maxParallel });
   }
 
   /** Why this viewer uploads nothing now; `undefined` if it does. */
@@ -261,8 +283,15 @@ export class MeshHost {
     const index = new IndexClient({
       send: (message) => this.#signaling?.send(message) ?? false,
       isOpen: () => this.#signaling?.open ?? false,
+      joinToken: this.#options.joinToken,
       handlers: {
         onJoined: (message) => void this.#onJoined(message).catch(handlers.onError),
+        onConfig: (config) => handlers.onRemoteConfig(config),
+        onRetry: (withinMs) => this.#signaling?.rest(random() * withinMs),
+        onRefused: (error) => {
+          this.#signaling?.rest(REFUSED_MS * (0.5 + random()));
+          handlers.onAdmission(error);
+        },
         onAttested: (attestation) => void this.#trust.accept(attestation).catch(handlers.onError),
         onError: handlers.onError,
       },
@@ -277,6 +306,8 @@ export class MeshHost {
       url: config.serverUrl,
       iceServers: config.iceServers,
       lan: config.lan,
+      relayOnly: config.privacy === "relay",
+      now,
       random,
       signal,
       handlers: {
@@ -291,24 +322,30 @@ export class MeshHost {
           index.closed();
         },
         onMessage: (message) => index.receive(message),
-        onConnection: (connection) => this.#neighbours.accept(connection),
+        onConnection: (connection) =>
+          this.#enabled ? this.#neighbours.accept(connection) : connection.close(),
         onError: handlers.onError,
       },
     });
     const refresh = setInterval(() => {
-      if (this.#joined && this.#neighbours.open.length < this.#options.config.linksMax / 2)
-        index.refresh();
+      const lonely = this.#neighbours.open.length < config.linksMax / 2;
+      const stale = now() - this.#joinedAtMs > CREDENTIALS_MS && this.#hasCredentials;
+      if (this.#joined && this.#enabled && (lonely || stale)) index.refresh();
     }, REFRESH_MS);
     signal.addEventListener("abort", () => clearInterval(refresh));
   }
 
   async #onJoined(message: JoinedMessage): Promise<void> {
     this.#neighbours.ownId = message.id;
+    this.#joinedAtMs = this.#options.now();
+    this.#hasCredentials = message.iceServers.some(({ credential }) => credential !== undefined);
+    this.#signaling?.joined();
+    this.#options.handlers.onAdmission(undefined);
     if (message.iceServers.length > 0 && this.#options.config.iceServers.length === 0) {
       if (this.#signaling) this.#signaling.iceServers = message.iceServers;
     }
     this.#options.handlers.onRemoteConfig(message.config);
-    this.#neighbours.dialAll(message.peers);
+    if (this.#enabled) this.#neighbours.dialAll(message.peers);
     await this.#trust.meetServer(message.nowMs, message.keys);
     this.#joined = true;
   }

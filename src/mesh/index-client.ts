@@ -16,6 +16,8 @@ import {
   decodeServerMessage,
   type HeldWindows,
   type JoinedMessage,
+  type RemoteConfig,
+  type ServerMessage,
   type StatsMessage,
   type ViewerMessage,
   type WantedMessage,
@@ -24,6 +26,12 @@ import {
 export interface IndexHandlers {
   onJoined(message: JoinedMessage): void;
   onAttested(attestation: Attestation): void;
+  /** The operator's wishes have changed. */
+  onConfig(config: RemoteConfig): void;
+  /** The socket is about to close: come back at a random moment of that time. */
+  onRetry(withinMs: number): void;
+  /** The server takes no join without a token, or not this one; the socket is of no use. */
+  onRefused(error: NearcastError): void;
   onError(error: unknown): void;
 }
 
@@ -31,6 +39,8 @@ export interface IndexClientOptions {
   /** Whether the message left. */
   readonly send: (message: object) => boolean;
   readonly isOpen: () => boolean;
+  /** A fresh join token, asked for once per socket; `undefined` if the site gives none. */
+  readonly joinToken: (() => Promise<string>) | undefined;
   readonly handlers: IndexHandlers;
   /** The assets this viewer holds complete windows of, for a full announcement. */
   readonly holdings: () => Iterable<string>;
@@ -48,6 +58,8 @@ const STATS_INTERVAL_MS = 5_000;
 
 type Answer = JoinedMessage | WantedMessage;
 
+type ErrorMessage = Extract<ServerMessage, { type: "error" }>;
+
 interface Question {
   resolve(answer: Answer): void;
   reject(error: NearcastError): void;
@@ -64,6 +76,8 @@ export class IndexClient {
   readonly #lost = new Set<string>();
   #open = Promise.withResolvers<void>();
   #wasOpen = false;
+  /** Whether the server listens to this socket: a site may want to see a join token first. */
+  #admitted = false;
   #lastQuestion = 0;
   #announceTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -81,11 +95,27 @@ export class IndexClient {
     return this.#groups;
   }
 
-  /** The socket is open (again): everything is said anew. */
+  /** The socket is open (again): everything is said anew, once the server lets us in. */
   opened(): void {
-    this.#open.resolve();
+    const { joinToken, handlers } = this.#options;
     this.#wasOpen = true;
-    if (this.#groups.size > 0) this.#join();
+    if (!joinToken) return this.#start();
+    const open = this.#open;
+    const current = () => open === this.#open && !this.#admitted;
+    joinToken()
+      .then(async (token) => {
+        if (!current()) return; // the socket that it was for is gone
+        await this.#askToJoin(token);
+        if (current()) this.#start({ joined: true });
+      })
+      .catch((error: unknown) => current() && this.#joinFailed(error))
+      .catch(handlers.onError);
+  }
+
+  #start({ joined = false } = {}): void {
+    this.#admitted = true;
+    this.#open.resolve();
+    if (this.#groups.size > 0 && !joined) this.#join();
     this.#changed.clear();
     for (const assetId of this.#options.holdings()) this.#changed.add(assetId);
     this.#announce();
@@ -95,6 +125,7 @@ export class IndexClient {
   closed(): void {
     if (this.#wasOpen) this.#open = Promise.withResolvers<void>();
     this.#wasOpen = false;
+    this.#admitted = false;
     for (const question of this.#questions.values()) {
       question.reject(new NearcastError("index/closed", "Cannot ask index: the socket closed"));
     }
@@ -109,7 +140,9 @@ export class IndexClient {
       const [oldest] = this.#groups;
       if (oldest !== undefined) {
         this.#groups.delete(oldest);
-        this.#options.send({ type: "leave", groups: [oldest] } satisfies ViewerMessage);
+        if (this.#ready) {
+          this.#options.send({ type: "leave", groups: [oldest] } satisfies ViewerMessage);
+        }
       }
     }
     this.#join();
@@ -169,30 +202,53 @@ export class IndexClient {
         return this.#answer(message);
       case "attested":
         return this.#options.handlers.onAttested(message.attestation);
+      case "config":
+        return this.#options.handlers.onConfig(message.config);
+      case "retry":
+        return this.#options.handlers.onRetry(message.withinMs);
       case "error":
-        return this.#refused(message.q, message.message);
+        return this.#refused(message);
     }
   }
 
   /** While the socket is down the question waits for it, as long as for an answer. */
   async #want(url: string, window: number): Promise<WantedMessage> {
-    if (!this.#options.isOpen())
-      await Promise.race([this.#open.promise, overdue(ANSWER_TIMEOUT_MS)]);
+    if (!this.#ready) await Promise.race([this.#open.promise, overdue(ANSWER_TIMEOUT_MS)]);
+    if (!this.#ready) {
+      throw new NearcastError("index/closed", "Cannot ask index: the socket is not open");
+    }
     const answer = await this.#ask({ type: "want", q: this.#nextQuestion(), url, window });
     if (answer.type === "wanted") return answer;
     throw new NearcastError("index/refused", `Cannot ask index: it answered "${answer.type}"`);
   }
 
+  /** Whether what is said now is heard. */
+  get #ready(): boolean {
+    const { isOpen, joinToken } = this.#options;
+    return isOpen() && (this.#admitted || !joinToken);
+  }
+
   #join(): void {
-    if (!this.#options.isOpen()) return; // `opened` will
+    if (!this.#ready) return; // `opened` will
+    this.#askToJoin(undefined).catch((error: unknown) => this.#joinFailed(error));
+  }
+
+  #askToJoin(token: string | undefined): Promise<Answer> {
     // The newest groups first to survive the limit of a message.
     const groups = fitting([...this.#groups].reverse(), (group) => group.length);
-    this.#ask({
+    return this.#ask({
       type: "join",
       q: this.#nextQuestion(),
       v: PROTOCOL_VERSION,
       groups,
-    }).catch((error: unknown) => this.#options.handlers.onError(error));
+      ...(token !== undefined && { token }),
+    });
+  }
+
+  #joinFailed(error: unknown): void {
+    const { onRefused, onError } = this.#options.handlers;
+    if (error instanceof NearcastError && error.code === "index/token") onRefused(error);
+    else onError(error);
   }
 
   #ask(message: Extract<ViewerMessage, { q: number }>): Promise<Answer> {
@@ -225,8 +281,9 @@ export class IndexClient {
     question?.resolve(message); // an answer that nobody waits for came too late
   }
 
-  #refused(q: number | undefined, message: string): void {
-    const error = new NearcastError("index/refused", `Cannot ask index: ${message}`);
+  #refused({ q, code, message }: ErrorMessage): void {
+    const known = code === "index/token" ? code : "index/refused";
+    const error = new NearcastError(known, `Cannot ask index: ${message}`);
     const question = q === undefined ? undefined : this.#questions.get(q);
     if (question) question.reject(error);
     else this.#options.handlers.onError(error);
@@ -235,6 +292,7 @@ export class IndexClient {
   #announce(): void {
     clearTimeout(this.#announceTimer);
     this.#announceTimer = undefined;
+    if (!this.#ready) return; // all of it is said on the next open
     const changed = [...this.#changed].slice(0, ANNOUNCE_MAX_ASSETS);
     if (changed.length === 0) return;
     const batch = fitting(
@@ -260,7 +318,7 @@ export class IndexClient {
   }
 
   #sendStats(): void {
-    if (!this.#options.isOpen()) return;
+    if (!this.#ready) return;
     const stats = this.#options.takeStats();
     if (Object.values(stats).every((bytes) => bytes === 0)) return;
     this.#options.send({ type: "stats", ...stats });
@@ -274,7 +332,7 @@ export class IndexClient {
 
 /** As many entries as fit one message with room for the rest of it; always at least one. */
 function fitting<T>(entries: readonly T[], lengthOf: (entry: T) => number): T[] {
-  let left = SIGNAL_MESSAGE_MAX_BYTES - 1_024;
+  let left = SIGNAL_MESSAGE_MAX_BYTES - 2_048;
   return entries.filter((entry, at) => {
     left -= lengthOf(entry) + 3;
     return at === 0 || left > 0;

@@ -37,7 +37,7 @@ const BULK_CHANNEL = 101;
 
 const INBOUND_PENDING_MAX = 8;
 const CONNECTIONS_MAX = 24;
-const RECONNECT = { minMs: 250, maxMs: 8_000 };
+const RECONNECT = { minMs: 250, maxMs: 30_000 };
 
 const RELAYED: ReadonlySet<string> = new Set(["OFFER", "ANSWER", "CANDIDATE"]);
 const SERVER_ONLY: ReadonlySet<string> = new Set([
@@ -64,6 +64,8 @@ interface RelayedFrame {
 export class Signaling {
   readonly #url: URL;
   readonly #lan: boolean;
+  readonly #relayOnly: boolean;
+  readonly #now: () => number;
   readonly #random: () => number;
   readonly #handlers: SignalingHandlers;
   readonly #signal: AbortSignal;
@@ -73,11 +75,17 @@ export class Signaling {
   #peer: Peer | undefined;
   #iceServers: readonly IceServer[];
   #attempt = 0;
+  /** Nobody calls the server before that moment, by `now`. */
+  #restUntilMs = 0;
 
   constructor(options: {
     readonly url: URL;
     readonly iceServers: readonly IceServer[];
     readonly lan: boolean;
+    /** Whether links may only go over a TURN relay, which hides this viewer's address from others. */
+    readonly relayOnly: boolean;
+    /** Monotonic, milliseconds. */
+    readonly now: () => number;
     readonly random: () => number;
     readonly handlers: SignalingHandlers;
     readonly signal: AbortSignal;
@@ -85,6 +93,8 @@ export class Signaling {
     this.#url = options.url;
     this.#iceServers = options.iceServers;
     this.#lan = options.lan;
+    this.#relayOnly = options.relayOnly;
+    this.#now = options.now;
     this.#random = options.random;
     this.#handlers = options.handlers;
     this.#signal = options.signal;
@@ -100,6 +110,17 @@ export class Signaling {
   set iceServers(servers: readonly IceServer[]) {
     this.#iceServers = servers;
     if (this.#peer) this.#peer.options.config = this.#rtcConfiguration();
+  }
+
+  /** The server took us in: the next loss of the socket is a new one. */
+  joined(): void {
+    this.#attempt = 0;
+  }
+
+  /** Closes the socket, links live on, and leaves the server alone for a while. */
+  rest(ms: number): void {
+    this.#restUntilMs = this.#now() + ms;
+    this.#peer?.disconnect();
   }
 
   /** @returns Whether the message left; PeerJS drops silently what is sent while the socket is down. */
@@ -134,10 +155,7 @@ export class Signaling {
     });
     this.#peer = peer;
     this.#guard(peer);
-    peer.on("open", (id) => {
-      this.#attempt = 0;
-      this.#handlers.onOpen(id);
-    });
+    peer.on("open", (id) => this.#handlers.onOpen(id));
     peer.on("error", (error) => this.#failed(peer, error));
     peer.on("disconnected", () => {
       this.#handlers.onClosed();
@@ -160,7 +178,8 @@ export class Signaling {
   /** Reconnects with the same id, so that links live on; a destroyed peer is replaced. */
   #retry(peer: Peer): void {
     if (this.#signal.aborted || peer !== this.#peer) return;
-    const delayMs = backoffMs(this.#attempt++, { ...RECONNECT, random: this.#random });
+    const backoff = backoffMs(this.#attempt++, { ...RECONNECT, random: this.#random });
+    const delayMs = Math.max(backoff, this.#restUntilMs - this.#now());
     const timer = setTimeout(() => {
       if (this.#signal.aborted || peer !== this.#peer) return;
       if (peer.destroyed) this.#start();
@@ -276,7 +295,10 @@ export class Signaling {
   }
 
   #rtcConfiguration(): RTCConfiguration {
-    return { iceServers: this.#iceServers.map(toRtcIceServer) };
+    return {
+      iceServers: this.#iceServers.map(toRtcIceServer),
+      ...(this.#relayOnly && { iceTransportPolicy: "relay" }),
+    };
   }
 }
 

@@ -5,6 +5,7 @@
  */
 import type { PlaybackState } from "../engine/deadline.js";
 import { PROTOCOL_VERSION } from "../protocol/limits.js";
+import type { RemoteConfig } from "../protocol/signal-messages.js";
 import { type Envelope, isEnvelope } from "../protocol/worker-messages.js";
 
 export type TabMessage =
@@ -21,7 +22,9 @@ export type TabMessage =
       readonly mesh: number;
       readonly origin: number;
     }
-  | { readonly type: "switch"; readonly enabled: boolean };
+  | { readonly type: "switch"; readonly enabled: boolean }
+  | { readonly type: "remote"; readonly config: RemoteConfig }
+  | { readonly type: "admission"; readonly refused: string | undefined };
 
 /** Opens the channel; messages of other versions are ignored. Closed when `signal` aborts. */
 export function openTabs(

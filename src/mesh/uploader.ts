@@ -49,6 +49,11 @@ export class Uploader {
     this.#policy = new UploadPolicy({ ...options, nowMs: options.now() });
   }
 
+  /** Other caps from now on: bytes per second (0 for none), peers served at the same time. */
+  limit(caps: { maxBytesPerS: number; maxParallel: number }): void {
+    this.#policy.limit(caps);
+  }
+
   /** Share of the upload allowance in use, in percent. */
   get loadPercent(): number {
     const queueMs = this.#waitingBytes / this.#policy.rateBytesPerMs;

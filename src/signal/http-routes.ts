@@ -6,6 +6,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ServerOptions } from "./options.js";
 
 export interface RouteOptions {
+  /** What the pages of a site shall do, as JSON. */
+  readonly remoteConfigOf: (siteOrigin: string | undefined) => object;
   readonly issueId: () => string;
   readonly allowsSite: (origin: string) => boolean;
   readonly viewerCount: () => number;
@@ -18,7 +20,18 @@ type Route = (request: IncomingMessage, response: ServerResponse) => void;
 /** Makes the handler of every HTTP request; it never throws. */
 export function createRoutes(options: RouteOptions): Route {
   const routes = new Map<string, Route>([
-    ["/peerjs/id", (request, response) => answerId(request, response, options)],
+    [
+      "/peerjs/id",
+      (request, response) =>
+        answerPage(request, response, options, "text/plain; charset=utf-8", options.issueId),
+    ],
+    [
+      "/peerjs/config",
+      (request, response) =>
+        answerPage(request, response, options, "application/json", (siteOrigin) =>
+          JSON.stringify(options.remoteConfigOf(siteOrigin ?? siteOf(request.url))),
+        ),
+    ],
     ["/healthz", (_request, response) => answerHealth(response, options.viewerCount())],
     [
       "/metrics",
@@ -40,10 +53,13 @@ export function pathOf(target: string | undefined): string {
   return (target ?? "").replace(/[?#].*$/s, "");
 }
 
-function answerId(
+/** Answers what pages of an allowed site may read. */
+function answerPage(
   { method, headers: { origin } }: IncomingMessage,
   response: ServerResponse,
-  { allowsSite, issueId }: RouteOptions,
+  { allowsSite }: RouteOptions,
+  type: string,
+  bodyFor: (siteOrigin: string | undefined) => string,
 ): void {
   // A same-origin GET carries no Origin; an id alone is worth nothing before the upgrade's own check.
   if (origin !== undefined) {
@@ -59,10 +75,15 @@ function answerId(
     response.setHeader("access-control-max-age", "86400");
     answer(response, 204, "text/plain", "");
   } else if (method === "GET") {
-    answer(response, 200, "text/plain; charset=utf-8", issueId());
+    answer(response, 200, type, bodyFor(origin));
   } else {
     answer(response, 405, "text/plain", "use GET");
   }
+}
+
+/** A page on the server's own origin sends no `Origin`, so it names itself. */
+function siteOf(target: string | undefined): string | undefined {
+  return new URLSearchParams(/\?(.*)$/s.exec(target ?? "")?.[1]).get("site") ?? undefined;
 }
 
 function answerHealth(response: ServerResponse, viewers: number): void {

@@ -86,6 +86,7 @@ export async function startServer(options: ServerOptions): Promise<NearcastServe
     { headersTimeout: HEADERS_TIMEOUT_MS },
     createRoutes({
       issueId: () => ids.issue(),
+      remoteConfigOf: (siteOrigin) => sites().of(siteOrigin).remote,
       allowsSite: (origin) => allowsSite(config.sites, origin),
       viewerCount: () => sessions.size,
       metricsText: () =>

@@ -27,6 +27,8 @@ async function open(): Promise<Side> {
     url: new URL(`ws://127.0.0.1:${serverPort}`),
     iceServers: [],
     lan: true,
+    relayOnly: false,
+    now: () => performance.now(),
     random: Math.random,
     signal: lifetime.signal,
     handlers: {

@@ -22,6 +22,7 @@ const WRONG: Record<(typeof OPTIONS)[Name]["kind"], readonly unknown[]> = {
   choice: ["", "yes", "AUTO", true],
   ice: ["http://a.example", "turn.example", [7]],
   boolean: ["true", 1, "yes"],
+  token: ["", "token", 7, {}],
   key: ["", "A".repeat(42), "A".repeat(44), `${"A".repeat(42)}+`],
   number: [1.5, Number.NaN, Number.POSITIVE_INFINITY, "8", true],
 };
@@ -36,6 +37,7 @@ describe("options", () => {
       exclude: [],
       workerUrl: "https://site.example/nearcast-sw.js",
       ...{ scope: undefined, consent: "auto", iceServers: [], lan: false },
+      ...{ joinToken: undefined, tokenUrl: undefined, privacy: "direct" },
       attestationKey: undefined,
       ...{
         cacheMaxBytes: 536_870_912,

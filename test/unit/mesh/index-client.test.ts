@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { NearcastError } from "../../../src/core/errors.js";
 import { IndexClient } from "../../../src/mesh/index-client.js";
 import { ANNOUNCE_MAX_ASSETS, GROUPS_MAX, PROTOCOL_VERSION } from "../../../src/protocol/limits.js";
 import type { HeldWindows, ViewerMessage } from "../../../src/protocol/signal-messages.js";
@@ -9,11 +10,20 @@ const URL_A = "https://cdn.example/a/1.ts";
 const idOf = (index: number) => `asset${index}`.padEnd(22, "_");
 type Sent<T> = Extract<ViewerMessage, { type: T }>;
 
+const REMOTE = {
+  ...{ enabled: true, rampPercent: 100, minVersion: "", include: [], exclude: [] },
+  ...{ uploadMaxRate: 0, uploadMaxParallel: 0 },
+};
+
 /** A client on a socket that the test opens and closes. */
-function setUp(timers: FakeTimers, { open = true } = {}) {
+function setUp(
+  timers: FakeTimers,
+  { open = true, joinToken }: { open?: boolean; joinToken?: () => Promise<string> } = {},
+) {
   const sent: { atMs: number; message: ViewerMessage }[] = [];
   const errors: unknown[] = [];
   const heard: unknown[] = [];
+  const refusals: unknown[] = [];
   const held = new Map<string, HeldWindows>();
   const stats = { cache: 0, mesh: 0, origin: 0, uploaded: 0, rejected: 0 };
   const socket = { open };
@@ -24,9 +34,13 @@ function setUp(timers: FakeTimers, { open = true } = {}) {
       return socket.open;
     },
     isOpen: () => socket.open,
+    joinToken,
     handlers: {
       onJoined: (message) => heard.push(message),
       onAttested: (attestation) => heard.push(attestation),
+      onConfig: (config) => heard.push(config),
+      onRetry: (withinMs) => heard.push(withinMs),
+      onRefused: (error) => refusals.push(error),
       onError: (error) => errors.push(error),
     },
     holdings: () => held.keys(),
@@ -39,7 +53,10 @@ function setUp(timers: FakeTimers, { open = true } = {}) {
     sent.flatMap(({ message }) => (message.type === type ? [message as Sent<T>] : []));
   const announced = () => sent.filter(({ message }) => message.type === "announce");
   const wanted = (q: number) => ({ type: "wanted", q, url: URL_A, window: 0, holders: [] });
-  return { client, sent, sentOf, announced, wanted, errors, heard, held, stats, socket, stop };
+  return {
+    ...{ client, sent, sentOf, announced, wanted, errors, heard, refusals, held, stats, socket },
+    stop,
+  };
 }
 
 const codeOf = async (promise: Promise<unknown>) =>
@@ -166,7 +183,7 @@ describe("index-client", () => {
       await settle();
       client.receive({
         ...{ type: "joined", q: sentOf("want").at(-1)?.q, v: 1, id: "viewer-1", nowMs: 1 },
-        ...{ keys: [], iceServers: [], peers: [], config: { enabled: true } },
+        ...{ keys: [], iceServers: [], peers: [], config: REMOTE },
       });
       expect(await confused).to.equal("index/refused");
       expect(errors).to.deep.equal([]);
@@ -215,7 +232,7 @@ describe("index-client", () => {
       const { client, errors, heard } = setUp(timers);
       client.receive({
         ...{ type: "joined", q: 99, v: 1, id: "viewer-1", nowMs: 1, keys: [], iceServers: [] },
-        ...{ peers: [], config: { enabled: true } },
+        ...{ peers: [], config: REMOTE },
       });
       expect(heard).to.have.length(1);
       client.receive({ type: "error", code: "banned", message: "no" });
@@ -241,6 +258,68 @@ describe("index-client", () => {
       client.announce(idOf(1));
       stop.abort();
       expect(timers.pending, "no timer outlives the client").to.equal(0);
+    });
+  });
+
+  it("IndexClient.opened() shows one fresh join token per socket, and says nothing before it is let in", async () => {
+    await withFakeTimers(async (timers) => {
+      let minted = 0;
+      const joinToken = async () => `nc1.token${++minted}`;
+      const { client, held, sent, sentOf, socket } = setUp(timers, { joinToken });
+      held.set(idOf(1), "all");
+      client.join("https://cdn.example/a/");
+      const want = client.want(URL_A, 0);
+      for (const round of [1, 2]) {
+        client.opened();
+        await settle();
+        expect(sent.map(({ message }) => message.type)).to.deep.equal(["join"]);
+        const [join] = sentOf("join");
+        expect(join).to.include({ token: `nc1.token${round}` });
+        client.receive({
+          ...{ type: "joined", q: join?.q, v: 1, id: "viewer-1", nowMs: 1, keys: [] },
+          ...{ iceServers: [], peers: [], config: REMOTE },
+        });
+        await settle();
+        expect(sentOf("announce")).to.have.length(1);
+        client.refresh();
+        expect(sentOf("join").at(-1)).not.to.have.property("token");
+        expect(sentOf("want")).to.have.length(round === 1 ? 1 : 0);
+        client.closed();
+        sent.length = 0;
+      }
+      expect(await codeOf(want)).to.equal("index/closed");
+      expect(socket.open).to.equal(true);
+    });
+  });
+
+  it("IndexClient tells when it is refused for want of a token, whoever says so", async () => {
+    await withFakeTimers(async (timers) => {
+      const none = setUp(timers);
+      none.client.join("https://cdn.example/a/");
+      const q = none.sentOf("join")[0]?.q;
+      none.client.receive({ type: "error", q, code: "index/token", message: "missing" });
+      await settle();
+      expect(none.refusals).to.have.length(1);
+      expect(none.errors).to.deep.equal([]);
+
+      const broken = setUp(timers, {
+        joinToken: async () => {
+          throw new NearcastError("index/token", "no token");
+        },
+      });
+      broken.client.opened();
+      await settle();
+      expect(broken.refusals).to.have.length(1);
+      expect(broken.sent).to.deep.equal([]);
+    });
+  });
+
+  it("IndexClient hands on the operator's settings and the request to come back later", async () => {
+    await withFakeTimers(async (timers) => {
+      const { client, heard } = setUp(timers);
+      client.receive({ type: "config", config: REMOTE });
+      client.receive({ type: "retry", withinMs: 5_000 });
+      expect(heard).to.deep.equal([REMOTE, 5_000]);
     });
   });
 });

@@ -30,6 +30,11 @@ const viewerMessages: readonly ViewerMessage[] = [
   { type: "report", peerId: PEER_ID, reason: "stalled" },
 ];
 
+const REMOTE = {
+  ...{ enabled: true, rampPercent: 100, minVersion: "1.2.3", include: [], exclude: [] },
+  ...{ uploadMaxRate: 0, uploadMaxParallel: 0 },
+};
+
 const serverMessages: readonly ServerMessage[] = [
   {
     type: "joined",
@@ -40,8 +45,10 @@ const serverMessages: readonly ServerMessage[] = [
     keys: [["k1", "A".repeat(43)]],
     iceServers: [{ urls: "turn:turn.example:3478", username: "u", credential: "c" }],
     peers: [[PEER_ID, 1, 20]],
-    config: { enabled: true },
+    config: REMOTE,
   },
+  { type: "config", config: { ...REMOTE, include: ["/a/**"], exclude: ["https://a.example/b"] } },
+  { type: "retry", withinMs: 30_000 },
   {
     type: "wanted",
     q: 2,
