@@ -20,7 +20,7 @@ import {
   refusal,
 } from "./asset-rules.js";
 import { contentTypeOf } from "./content-types.js";
-import { headerOf, headersOf, type OriginClient } from "./origin-request.js";
+import { headerOf, headersOf, type OriginClient, withDeadline } from "./origin-request.js";
 
 const HEAD_TIMEOUT_MS = 500;
 /** Time for which the answer to a HEAD is kept, and an origin that gave none is left alone. */
@@ -168,10 +168,12 @@ export class DiskSource {
     const key = JSON.stringify([url.href, version, siteOrigin]);
     const known = this.#heads.get(key) ?? this.#heads.get(url.origin);
     if (known && nowMs() < known.untilMs) return known.response;
-    const signal = AbortSignal.any([AbortSignal.timeout(HEAD_TIMEOUT_MS), this.#options.signal]);
     const untilMs = nowMs() + HEAD_KEPT_MS;
     try {
-      const message = await client.open(url, { method: "HEAD", siteOrigin, signal });
+      const message = await withDeadline(
+        { timeoutMs: HEAD_TIMEOUT_MS, owner: this.#options.signal },
+        (signal) => client.open(url, { method: "HEAD", siteOrigin, signal }),
+      );
       message.on("error", () => {}).resume(); // a HEAD has no body; whatever comes is thrown away
       const response = { status: message.statusCode ?? 0, headers: headersOf(message) };
       this.#heads.set(key, { response, untilMs });

@@ -9,7 +9,7 @@ import { windowCountOf } from "../../protocol/asset.js";
 import type { Header } from "../../protocol/attestation.js";
 import { ASSET_MAX_BYTES, WINDOW_BYTES } from "../../protocol/limits.js";
 import { type AssetReading, failure, freshnessOf, hashWindow, refusal } from "./asset-rules.js";
-import { headerOf, headersOf, type OriginClient } from "./origin-request.js";
+import { headerOf, headersOf, type OriginClient, withDeadline } from "./origin-request.js";
 
 /** Largest body that is read as a whole because the origin ignores ranges. */
 const WHOLE_BODY_MAX_BYTES = 16 * WINDOW_BYTES;
@@ -36,8 +36,18 @@ export class HttpSource {
    * @throws {NearcastError} `index/refused` or `origin/failed`; the message is the reason.
    */
   async read(url: URL, window: number, siteOrigin: string | undefined): Promise<AssetReading> {
-    const { client, timeoutMs } = this.#options;
-    const signal = AbortSignal.any([AbortSignal.timeout(timeoutMs), this.#options.signal]);
+    const { timeoutMs, signal: owner } = this.#options;
+    return withDeadline({ timeoutMs, owner }, (signal) =>
+      this.#read(url, { window, siteOrigin, signal }),
+    );
+  }
+
+  async #read(
+    url: URL,
+    about: { window: number; siteOrigin: string | undefined; signal: AbortSignal },
+  ): Promise<AssetReading> {
+    const { window, siteOrigin, signal } = about;
+    const { client } = this.#options;
     const start = window * WINDOW_BYTES;
     const range = `bytes=${start}-${start + WINDOW_BYTES - 1}`;
     let response: IncomingMessage | undefined;

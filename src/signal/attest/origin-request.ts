@@ -43,6 +43,27 @@ export class OriginClient {
   }
 }
 
+/**
+ * Runs `work` with a signal that aborts after a time, or with its owner. A timer of our own, because
+ * Node may collect what `AbortSignal.any` made of a time-out before it fires (nodejs/node#54614).
+ */
+export async function withDeadline<T>(
+  { timeoutMs, owner }: { readonly timeoutMs: number; readonly owner: AbortSignal },
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const stop = new AbortController();
+  const timer = setTimeout(() => stop.abort(new Error("Cannot wait longer")), timeoutMs);
+  const end = () => stop.abort(owner.reason);
+  owner.addEventListener("abort", end, { once: true });
+  if (owner.aborted) end();
+  try {
+    return await work(stop.signal);
+  } finally {
+    clearTimeout(timer);
+    owner.removeEventListener("abort", end);
+  }
+}
+
 /** All response headers, names in lower case, repeated ones kept apart. */
 export function headersOf({ rawHeaders }: IncomingMessage): Header[] {
   return Array.from({ length: rawHeaders.length / 2 }, (_, index) => [
