@@ -4,6 +4,7 @@
  * @module
  */
 import { NearcastError } from "./core/errors.js";
+import { urlMatcher } from "./core/url-pattern.js";
 import type { PlaybackState } from "./engine/deadline.js";
 import { MeshHost } from "./mesh/host.js";
 import { runForHost } from "./mesh/host-election.js";
@@ -15,6 +16,7 @@ import { WorkerBridge } from "./mesh/worker-bridge.js";
 import { Operator } from "./operator.js";
 import type { NearcastConfig } from "./options.js";
 import type { RemoteConfig } from "./protocol/signal-messages.js";
+import { canonicalUrl, groupOf } from "./protocol/asset.js";
 import type { ProgressReport, RequestReport } from "./protocol/worker-messages.js";
 
 /** Whether this tab runs the mesh, leaves that to another tab, or nothing runs at all. */
@@ -62,6 +64,8 @@ export interface LinkInfo {
 const STATS_INTERVAL_MS = 1_000;
 /** How often a page that the operator switched off asks whether it still is. */
 const ASK_OPERATOR_MS = 30_000;
+/** Groups that are entered because of what was loaded before the worker was there; the last ones. */
+const GROUPS_BEFORE_CONTROL_MAX = 4;
 const CONSENT_KEY = "nearcast-consent";
 const PAUSED_KEY = "nearcast-paused";
 
@@ -75,6 +79,8 @@ export class Nearcast extends EventTarget {
   readonly #requests = { total: 0, cache: 0, mesh: 0, origin: 0, mixed: 0 };
   readonly #bytes = { cache: 0, mesh: 0, origin: 0 };
   readonly #playback = new Map<string, PlaybackState>();
+  /** Of this page, read at this moment. */
+  #ownPlayback: { clientId: string; state: () => PlaybackState | undefined } | undefined;
   #role: Role = "off";
   #reason: string | undefined = "starting";
   #stalls = 0;
@@ -228,7 +234,7 @@ export class Nearcast extends EventTarget {
   async #controlled(clientId: string): Promise<"controlled"> {
     const { signal } = this.#lifetime;
     if (signal.aborted) return "controlled";
-    watchPlayback(
+    const state = watchPlayback(
       {
         onState: (state) => {
           this.#setPlayback(clientId, state);
@@ -238,6 +244,7 @@ export class Nearcast extends EventTarget {
       },
       signal,
     );
+    this.#ownPlayback = { clientId, state };
     addEventListener("pagehide", () => this.#tell?.({ type: "closing", clientId }), { signal });
     await runForHost(clientId, { signal, onElected: () => this.#becomeHost() });
     return "controlled";
@@ -253,7 +260,7 @@ export class Nearcast extends EventTarget {
       random: Math.random,
       signal,
       handlers: {
-        playbackOf: (clientId) => this.#playback.get(clientId),
+        playbackOf: (clientId) => this.#playbackOf(clientId),
         playing: () => [...this.#playback.values()].some(({ paused }) => !paused),
         onLink: (link, state) => this.#emit("link", { ...this.#linkInfo(link), state }),
         onGroups: (groups) => {
@@ -272,8 +279,20 @@ export class Nearcast extends EventTarget {
     this.#role = "host";
     this.#applySwitches();
     void this.#askOperator();
-    this.#host.resume(this.#groups);
+    if (this.#ownPlayback?.state()?.aheadS) this.#host.pageStarted();
+    this.#host.resume([...this.#groups, ...this.#groupsBeforeControl()]);
     this.#emit("stats", this.stats());
+  }
+
+  /** What this page loaded before the worker controlled it: the mesh is wanted as if it had been asked. */
+  #groupsBeforeControl(): string[] {
+    const { include, exclude } = this.#config;
+    const [included, excluded] = [urlMatcher(include), urlMatcher(exclude)];
+    const groups = performance
+      .getEntriesByType("resource")
+      .filter(({ name }) => included(name) && !excluded(name))
+      .map(({ name }) => groupOf(canonicalUrl(name)));
+    return [...new Set(groups)].slice(-GROUPS_BEFORE_CONTROL_MAX);
   }
 
   #hear(message: TabMessage): void {
@@ -297,7 +316,14 @@ export class Nearcast extends EventTarget {
     }
   }
 
+  /** A report may be a moment old, and in that moment the first segment may have come. */
+  #playbackOf(clientId: string): PlaybackState | undefined {
+    const own = this.#ownPlayback;
+    return own?.clientId === clientId ? own.state() : this.#playback.get(clientId);
+  }
+
   #setPlayback(clientId: string, state: PlaybackState | undefined): void {
+    if (state && state.aheadS > 0) this.#host?.pageStarted();
     if (state) this.#playback.set(clientId, state);
     else this.#playback.delete(clientId);
   }

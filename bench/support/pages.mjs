@@ -78,7 +78,6 @@ function play() {
     record.stalls.push(stall);
   });
   const observe = (nearcast) => {
-    record.readyMs = now();
     nearcast.addEventListener("request", ({ detail }) =>
       record.requests.push({ atMs: now(), ...detail }),
     );
@@ -120,12 +119,15 @@ function play() {
       });
     }, 1_000);
   };
-  /** The player waits for Nearcast, as the documentation tells a site to do. */
+  /** The player does not wait for Nearcast, unless `?wait` says so: the first requests may pass by the worker. */
   const main = async () => {
     const parameters = new URLSearchParams(location.search);
     if (!parameters.has("off")) {
-      await window.ready;
       observe(window.nearcast);
+      const ready = window.ready.then(() => {
+        record.readyMs = now();
+      });
+      if (parameters.has("wait")) await ready;
     }
     start(parameters.get("src"));
   };

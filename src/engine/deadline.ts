@@ -22,6 +22,9 @@ const DOWNLOAD_GRACE_MS = 200;
 const STARTUP_GRACE_MS = 100;
 /** What must stay in the buffer: decoding, appending and one round of planning. */
 const MARGIN_MS = 1_000;
+/** Links take a second or two; the rest of the slack is for the origin to be slower than it was. */
+const PATIENCE_RATIO = 0.7;
+const PATIENCE_MAX_MS = 2_000;
 
 /**
  * The time by which a request must be complete, on the clock of `nowMs`.
@@ -55,5 +58,5 @@ export function deadlineOf({
 export function patienceMs(nowMs: number, deadlineMs: number, originMs: number): number {
   // The grace is for peers that are at work; nobody waits in vain on account of it.
   const slackMs = deadlineMs - nowMs - originMs - DOWNLOAD_GRACE_MS;
-  return Math.max(0, Math.min(2_000, slackMs / 2));
+  return Math.max(0, Math.min(PATIENCE_MAX_MS, slackMs * PATIENCE_RATIO));
 }

@@ -82,6 +82,13 @@ const CONNECTING_MS = 3_000;
 const REFUSED_MS = 60_000;
 /** TURN credentials live ten minutes; with this they are always fresh enough for a new link. */
 const CREDENTIALS_MS = 240_000;
+/**
+ * Links are made when the page's first answer is out of the way, and after this long in any case: a page that
+ * starts has better use for the processor.
+ */
+const QUIET_START_MS = 1_000;
+/** The first one of a crowd is told of nobody, but hears from those who join after it. */
+const NEWCOMER_MS = 2_000;
 /** How often a viewer with too few links asks for more. */
 const REFRESH_MS = 10_000;
 
@@ -106,8 +113,12 @@ export class MeshHost {
   #enabled = true;
   #barrier: string | undefined;
   #lastSession = 0;
+  readonly #firstAnswer = Promise.withResolvers<void>();
+  /** Whether links may be made. */
+  #started = false;
   /** When the socket was last asked for or lost. */
   #connectingSinceMs = 0;
+  #joinedMs = Number.NEGATIVE_INFINITY;
   #sources = { cache: 0, mesh: 0, origin: 0 };
   #told = { cache: 0, mesh: 0, origin: 0, uploaded: 0, rejected: 0 };
 
@@ -221,6 +232,11 @@ export class MeshHost {
     for (const group of groups) this.#enter(group);
   }
 
+  /** The page has what it starts with: links may be made. */
+  pageStarted(): void {
+    this.#firstAnswer.resolve();
+  }
+
   /** Takes one request of the worker; the port is ours from now on. */
   async serve(want: Want, port: MessagePort): Promise<void> {
     const session = new DeliverySession({
@@ -239,6 +255,7 @@ export class MeshHost {
       signal: this.#options.signal,
     });
     this.#exchange.add(session);
+    session.closed.addEventListener("abort", () => this.pageStarted(), { once: true });
     if (!this.#enabled) return session.fail();
     this.#enter(groupOf(want.url));
     await this.#loaded;
@@ -280,6 +297,7 @@ export class MeshHost {
     if (this.#signaling || this.#options.signal.aborted) return;
     const { config, handlers, signal, random, now } = this.#options;
     this.#connectingSinceMs = now();
+    setTimeout(() => this.pageStarted(), QUIET_START_MS);
     const index = new IndexClient({
       send: (message) => this.#signaling?.send(message) ?? false,
       isOpen: () => this.#signaling?.open ?? false,
@@ -345,9 +363,12 @@ export class MeshHost {
       if (this.#signaling) this.#signaling.iceServers = message.iceServers;
     }
     this.#options.handlers.onRemoteConfig(message.config);
-    if (this.#enabled) this.#neighbours.dialAll(message.peers);
     await this.#trust.meetServer(message.nowMs, message.keys);
     this.#joined = true;
+    this.#joinedMs = this.#options.now();
+    await this.#firstAnswer.promise;
+    this.#started = true;
+    if (this.#enabled) this.#neighbours.dialAll(message.peers);
   }
 
   /** Attestation or refusal of one window; a silent index counts as neither. */
@@ -378,6 +399,8 @@ export class MeshHost {
     if (!this.#signaling || !this.#reachable) return false;
     return (
       !this.#joined ||
+      !this.#started ||
+      this.#options.now() - this.#joinedMs < NEWCOMER_MS ||
       this.#neighbours.pending ||
       (this.#index?.asking ?? false) ||
       this.#gossip.fresh(this.#options.now())

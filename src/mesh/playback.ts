@@ -7,7 +7,11 @@ import type { PlaybackState } from "../engine/deadline.js";
 
 /** Two buffered ranges with a gap below this play through. */
 const GAP_S = 0.3;
-const EVENTS = ["playing", "pause", "seeking", "seeked", "waiting", "ratechange", "ended"] as const;
+const EVENTS = [
+  ...["playing", "pause", "seeking", "seeked", "waiting", "ratechange", "ended"],
+  // The first bytes are in the buffer: what is asked for next is not as urgent.
+  ...["loadeddata", "canplay", "canplaythrough"],
+] as const;
 const REPORT_MS = 250;
 /** Walking the whole document is not free. */
 const DISCOVER_MS = 2_000;
@@ -19,8 +23,15 @@ export interface PlaybackHandlers {
   onStall(): void;
 }
 
-/** Watches until `signal` aborts. */
-export function watchPlayback(handlers: PlaybackHandlers, signal: AbortSignal): void {
+/**
+ * Watches until `signal` aborts.
+ *
+ * @returns The state right now, for whoever cannot wait for the next report.
+ */
+export function watchPlayback(
+  handlers: PlaybackHandlers,
+  signal: AbortSignal,
+): () => PlaybackState | undefined {
   const watched = new Set<HTMLMediaElement>();
   const started = new WeakSet<HTMLMediaElement>();
   let lastReport = "none";
@@ -57,6 +68,7 @@ export function watchPlayback(handlers: PlaybackHandlers, signal: AbortSignal): 
   }
   document.addEventListener("visibilitychange", report, { signal });
   discover();
+  return () => combinedState([...watched]);
 }
 
 function combinedState(elements: readonly HTMLMediaElement[]): PlaybackState | undefined {
