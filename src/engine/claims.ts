@@ -22,7 +22,9 @@ const ASSETS_MAX = 256;
 export class Claims {
   readonly #byAsset = new Map<string, Claim[]>();
 
+  /** @param pieces An empty range takes back what the peer has claimed of the asset. */
   add(peerId: string, assetId: string, pieces: PieceRange, nowMs: number): void {
+    if (pieces.from === pieces.to) return this.#takeBack(peerId, assetId, nowMs);
     const known = (this.#byAsset.get(assetId) ?? []).filter(
       ({ untilMs }) => untilMs + REMEMBERED_MS > nowMs,
     );
@@ -42,10 +44,12 @@ export class Claims {
 
   /** The peer left: its leases end now. */
   end(peerId: string, nowMs: number): void {
-    for (const claims of this.#byAsset.values()) {
-      for (const claim of claims) {
-        if (claim.peerId === peerId) claim.untilMs = Math.min(claim.untilMs, nowMs);
-      }
+    for (const assetId of this.#byAsset.keys()) this.#takeBack(peerId, assetId, nowMs);
+  }
+
+  #takeBack(peerId: string, assetId: string, nowMs: number): void {
+    for (const claim of this.#byAsset.get(assetId) ?? []) {
+      if (claim.peerId === peerId) claim.untilMs = Math.min(claim.untilMs, nowMs);
     }
   }
 

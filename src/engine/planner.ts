@@ -171,6 +171,12 @@ export class Planner {
     if (this.#suppliers.get(peerId)) this.#claims.add(peerId, assetId, pieces, nowMs);
   }
 
+  /** What the origin owes a request, for peers who were not there when it was claimed. */
+  owed(requestId: number): PieceRange[] {
+    const request = this.#requests.get(requestId);
+    return request ? runsOf(request.missing().filter((piece) => request.owed.has(piece))) : [];
+  }
+
   /** What is known of a peer's holdings of an asset; the planner's own object. */
   holdingsOf(peerId: string, assetId: string): PieceSet | undefined {
     return this.#suppliers.get(peerId)?.holdings.get(assetId);

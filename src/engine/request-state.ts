@@ -97,6 +97,8 @@ export class RequestState {
     bytes: number,
     { nowMs, origin }: { nowMs: number; origin: OriginSource },
   ): void {
+    // What was on its way before the request was planned says nothing of its orders.
+    if (!this.owed.has(piece)) return;
     this.owed.delete(piece);
     if (this.#originLastMs === 0) origin.sampleFirstByte(nowMs - this.#originAskedMs);
     else origin.sampleRate(bytes, nowMs - this.#originLastMs);

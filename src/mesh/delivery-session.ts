@@ -6,7 +6,14 @@
 import { deadlineOf, type PlaybackState, patienceMs } from "../engine/deadline.js";
 import type { Command, Planner } from "../engine/planner.js";
 import { LOOK_AHEAD_PIECES } from "../engine/request-state.js";
-import { type ByteRange, type PieceRange, piecesOfBytes, windowOf } from "../protocol/asset.js";
+import { worthTakingOver } from "../engine/take-over.js";
+import {
+  type ByteRange,
+  type PieceRange,
+  pieceCountOf,
+  piecesOfBytes,
+  windowOf,
+} from "../protocol/asset.js";
 import {
   OPEN_RANGE_JOINING_MAX_BYTES,
   OPEN_RANGE_MAX_BYTES,
@@ -49,6 +56,8 @@ export class DeliverySession {
   readonly #options: SessionOptions;
   readonly #lifetime = new AbortController();
   readonly #openedMs: number;
+  /** When the mesh took over what passed through before; the request's opening else. */
+  #startedMs: number;
   readonly #hashed = new Set<number>();
   #asset: TrustedAsset | undefined;
   #pieces: PieceRange = { from: 0, to: 0 };
@@ -58,14 +67,20 @@ export class DeliverySession {
   readonly #sent = new Set<number>();
   readonly #unverified = new Map<number, Uint8Array<ArrayBuffer>>();
   #planned = false;
+  /** The origin's response passes through and is shown to us. */
+  #passing = false;
+  #openMaxBytes = OPEN_RANGE_MAX_BYTES;
   #firstByteMs: number | undefined;
   #observedBytes = 0;
+  /** Piece after the last one that passed through. */
+  #observedTo = 0;
 
   constructor(options: SessionOptions) {
     this.id = options.id;
     this.url = options.want.url;
     this.#options = options;
     this.#openedMs = options.now();
+    this.#startedMs = this.#openedMs;
     options.port.onmessage = ({ data }: MessageEvent<DeliveryMessage>) => this.#receive(data);
     options.signal.addEventListener("abort", () => this.#leave(), { signal: this.closed });
     this.#post({ type: "accept" });
@@ -119,6 +134,41 @@ export class DeliverySession {
   /** The planner orders pieces from the origin. */
   fetch({ from, to }: PieceRange): void {
     this.#post({ type: "fetch", from, to });
+  }
+
+  /** What is being fetched from the origin for this request, as far as it is known to be worth sharing. */
+  claims(): ({ assetId: string } & PieceRange)[] {
+    const asset = this.#asset ?? this.#options.trust.find(this.url);
+    if (!asset) return [];
+    const { assetId } = asset;
+    if (this.#planned)
+      return this.#options.planner.owed(this.id).map((run) => ({ assetId, ...run }));
+    const rest = this.#passing ? this.#restOf(asset) : undefined;
+    return rest && rest.from < rest.to ? [{ assetId, ...rest }] : [];
+  }
+
+  /** A response that passes through goes on from pieces once somebody can help (docs/decisions/0011). */
+  reconsider(): void {
+    const { trust, planner, now } = this.#options;
+    const asset = this.#passing && planner.linked ? trust.find(this.url) : undefined;
+    const rest = asset && this.#restOf(asset);
+    if (!asset || !rest || !asset.windows.has(windowOf(rest.from))) return;
+    const { assetId } = asset;
+    const probed = { from: rest.from, to: Math.min(rest.to, rest.from + LOOK_AHEAD_PIECES) };
+    let heldPieces = 0;
+    for (let piece = probed.from; piece < probed.to; piece++) {
+      if (planner.heldByPeers(assetId, { from: piece, to: piece + 1 })) heldPieces++;
+    }
+    const restPieces = rest.to - rest.from;
+    const worth = worthTakingOver({
+      observedMs: now() - this.#openedMs - (this.#firstByteMs ?? 0),
+      observedBytes: this.#observedBytes,
+      restBytes: restPieces * PIECE_BYTES,
+      restPieces,
+      heldPieces,
+      shared: planner.heldByPeers(assetId, { from: 0, to: pieceCountOf(asset.length) }),
+    });
+    if (worth) this.#takeOver(asset, rest);
   }
 
   fail(): void {
@@ -194,6 +244,37 @@ export class DeliverySession {
     return window * WINDOW_PIECES;
   }
 
+  /** What has not passed through yet; `undefined` if the request lies outside the asset. */
+  #restOf(asset: TrustedAsset): PieceRange | undefined {
+    const range = this.#rangeOf(asset);
+    if (!range) return undefined;
+    const { from, to } = piecesOfBytes(range);
+    return { from: Math.max(from, this.#observedTo), to };
+  }
+
+  #takeOver(asset: TrustedAsset, rest: PieceRange): void {
+    const { now, run } = this.#options;
+    this.#sampleOrigin();
+    this.#passing = false;
+    this.#startedMs = now();
+    this.#pieces = rest;
+    this.#position = rest.from;
+    // The stream that brought them ends: whoever waits for it elects anew.
+    run([{ type: "claim", assetId: asset.assetId, from: rest.from, to: rest.from }]);
+    this.#plan(asset);
+  }
+
+  /** What passed through shows how fast the origin is. */
+  #sampleOrigin(): void {
+    const { planner, now } = this.#options;
+    if (this.#firstByteMs === undefined) return;
+    planner.sampleOrigin({
+      firstByteMs: this.#firstByteMs,
+      bytes: this.#observedBytes,
+      durationMs: now() - this.#openedMs - this.#firstByteMs,
+    });
+  }
+
   #plan(asset: TrustedAsset): void {
     const { planner, library, now, run } = this.#options;
     this.#asset = asset;
@@ -248,8 +329,9 @@ export class DeliverySession {
 
   #passThrough(observe: boolean): void {
     const joining = observe && this.#options.hopeful();
-    const openMaxBytes = joining ? OPEN_RANGE_JOINING_MAX_BYTES : OPEN_RANGE_MAX_BYTES;
-    this.#post({ type: "origin", observe, openMaxBytes });
+    this.#openMaxBytes = joining ? OPEN_RANGE_JOINING_MAX_BYTES : OPEN_RANGE_MAX_BYTES;
+    this.#passing = observe;
+    this.#post({ type: "origin", observe, openMaxBytes: this.#openMaxBytes });
     if (!observe) this.#close();
   }
 
@@ -263,7 +345,7 @@ export class DeliverySession {
     const range = asset && this.#rangeOf(asset);
     if (!asset || !range || this.closed.aborted) return;
     const { from, to } = piecesOfBytes(range);
-    if (from < to && !library.have(asset).hasRange(from, to)) {
+    if (this.#passing && from < to && !library.have(asset).hasRange(from, to)) {
       run([{ type: "claim", assetId: asset.assetId, from, to }]);
     }
     await this.#learnUnverified();
@@ -284,6 +366,7 @@ export class DeliverySession {
         return;
       case "origin-piece":
         this.#observedBytes += message.bytes.byteLength;
+        this.#observedTo = Math.max(this.#observedTo, message.piece + 1);
         void this.#learn(message.piece, message.bytes).catch(this.#options.onError);
         return;
       case "origin-end":
@@ -320,15 +403,8 @@ export class DeliverySession {
 
   /** The request is over; what was observed may still wait for its attestation. */
   async #finish(complete: boolean): Promise<void> {
-    const { now, planner, trust, attest } = this.#options;
-    if (!this.#planned && this.#firstByteMs !== undefined && complete) {
-      const durationMs = now() - this.#openedMs - this.#firstByteMs;
-      planner.sampleOrigin({
-        firstByteMs: this.#firstByteMs,
-        bytes: this.#observedBytes,
-        durationMs,
-      });
-    }
+    const { trust, attest } = this.#options;
+    if (this.#passing && complete) this.#sampleOrigin();
     this.#close();
     if (this.#unverified.size === 0) return;
     const windows = new Set([...this.#unverified.keys()].map(windowOf));
@@ -342,14 +418,14 @@ export class DeliverySession {
     const { range } = this.want;
     if (!range) return { start: 0, end: length };
     if (range.start >= length) return undefined;
-    const end = range.end ?? range.start + OPEN_RANGE_MAX_BYTES;
+    const end = range.end ?? range.start + this.#openMaxBytes;
     return { start: range.start, end: Math.min(end, length) };
   }
 
   #deadlineFor(bytes: number): number {
     const { planner, playback, now } = this.#options;
     return deadlineOf({
-      openedMs: this.#openedMs,
+      openedMs: this.#startedMs,
       nowMs: now(),
       playback: playback(),
       originMs: planner.originMs(bytes),
@@ -365,7 +441,7 @@ export class DeliverySession {
   #patientUntil(): number {
     const bytes = (this.#pieces.to - this.#pieces.from) * PIECE_BYTES;
     const originMs = this.#options.planner.originMs(bytes);
-    return this.#openedMs + patienceMs(this.#openedMs, this.deadlineMs, originMs);
+    return this.#startedMs + patienceMs(this.#startedMs, this.deadlineMs, originMs);
   }
 
   #post(message: HostMessage, transfer: Transferable[] = []): void {

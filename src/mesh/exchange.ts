@@ -71,6 +71,9 @@ export class Exchange {
       onOpen: (link) => {
         planner.addPeer(link.peerId, link.rttMs ?? RTT_MS);
         gossip.greet(link, now());
+        for (const session of this.#sessions.values()) {
+          for (const claim of session.claims()) link.send({ type: "claim", ...claim });
+        }
         onLink(link, "open");
       },
       onClosed: (link) => {
@@ -166,7 +169,10 @@ export class Exchange {
       return;
     }
     const { planner, now } = this.#options;
-    for (const { id, deadlineMs } of this.#sessions.values()) planner.setDeadline(id, deadlineMs);
+    for (const session of this.#sessions.values()) {
+      session.reconsider();
+      planner.setDeadline(session.id, session.deadlineMs);
+    }
     this.run(planner.tick(now()));
   }
 }

@@ -86,7 +86,7 @@ export function encodeControl(frame: ControlFrame): Uint8Array<ArrayBuffer> {
     case "pong":
       return begin(8, 4).u32(frame.token).done();
     case "claim":
-      if (!isClaimRange(frame)) throw new RangeError("Cannot encode frame: it claims no pieces");
+      if (!isClaimRange(frame)) throw new RangeError("Cannot encode frame: it claims no range");
       return begin(10, ASSET_ID_BYTES + 8)
         .raw(assetBytes(frame.assetId))
         .u32(frame.from)
@@ -222,7 +222,7 @@ function checkedHave(frame: HaveFrame): HaveFrame {
 
 type ClaimFrame = Extract<ControlFrame, { type: "claim" }>;
 
-const isClaimRange = ({ from, to }: ClaimFrame) => from < to && to <= 2 ** 24;
+const isClaimRange = ({ from, to }: ClaimFrame) => from <= to && to <= 2 ** 24;
 
 function checkedClaim(frame: ClaimFrame): ClaimFrame {
   if (isClaimRange(frame)) return frame;

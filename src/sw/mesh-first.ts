@@ -6,7 +6,7 @@
  * @module
  */
 import { Strategy, type StrategyHandler } from "workbox-strategies";
-import { canonicalUrl, piecesOfBytes } from "../protocol/asset.js";
+import { type ByteRange, canonicalUrl, piecesOfBytes } from "../protocol/asset.js";
 import { OPEN_RANGE_MAX_BYTES, PROTOCOL_VERSION } from "../protocol/limits.js";
 import type { HostMessage, Want } from "../protocol/worker-messages.js";
 import { PieceReader } from "../store/piece-store.js";
@@ -14,7 +14,7 @@ import { type AskedRange, coveredRange, parseRange } from "./byte-range.js";
 import { Delivery } from "./delivery.js";
 import { storedBody } from "./from-store.js";
 import { findHost, type HostTab, sendWant } from "./host-tab.js";
-import { cappedRange, observed } from "./pass-through.js";
+import { cappedRange, type MeshPlan, observed } from "./pass-through.js";
 import { requestFor } from "./range-request.js";
 import { RequestMeter } from "./request-meter.js";
 import { corsAllows, responseHead } from "./response-head.js";
@@ -29,6 +29,12 @@ const PLAN_MS = 2_500;
 export interface MeshFirstOptions {
   /** Told about every failure of store or mesh. Must not throw. */
   readonly onError?: (error: unknown) => void;
+}
+
+/** A host and the port that one request is handled on. */
+interface Line {
+  readonly host: HostTab;
+  readonly port: MessagePort;
 }
 
 /** What is fixed for one request. */
@@ -63,7 +69,7 @@ export class MeshFirst extends Strategy {
     return (
       (await this.#attempt(() => this.#fromStore(exchange))) ??
       (await this.#attempt(() => this.#fromMesh(exchange))) ??
-      this.#fromOrigin(exchange, request, undefined)
+      this.#fromOrigin(exchange, undefined, undefined)
     );
   }
 
@@ -114,8 +120,7 @@ export class MeshFirst extends Strategy {
     const plan = await firstPlan(port, host, exchange.request.signal);
     if (plan?.type === "origin") {
       const range = plan.observe ? cappedRange(exchange.range, plan.openMaxBytes) : undefined;
-      const request = requestFor(exchange.request, range, exchange.request.signal);
-      return this.#fromOrigin(exchange, request, plan.observe ? port : undefined);
+      return this.#fromOrigin(exchange, range, plan.observe ? { host, port } : undefined);
     }
     if (plan?.type === "mesh") return this.#deliver(exchange, host, port, plan);
     port.postMessage({ type: "end", complete: false });
@@ -127,7 +132,7 @@ export class MeshFirst extends Strategy {
     exchange: Exchange,
     host: HostTab,
     port: MessagePort,
-    asset: Extract<HostMessage, { type: "mesh" }>,
+    asset: MeshPlan,
   ): Promise<Response | undefined> {
     const covered = coveredRange(exchange.range, asset.length, OPEN_RANGE_MAX_BYTES);
     const allowed = covered && this.#maySynthesise(exchange, asset.headers);
@@ -141,18 +146,9 @@ export class MeshFirst extends Strategy {
       ranged: exchange.range !== undefined,
     });
     let promised = false;
-    const delivery = new Delivery({
-      length: asset.length,
-      headers: asset.headers,
-      covered,
-      port,
-      hostGone: host.gone,
-      fetchRange: (bytes, signal) => fetch(requestFor(exchange.request, bytes, signal)),
-      onBytes: (source, bytes) => exchange.meter.count(source, bytes),
-      onEnd: () => {
-        // Before the first piece nothing was promised: the caller goes on with the origin.
-        if (promised) void exchange.meter.end(head.status);
-      },
+    const delivery = this.#delivery(exchange, { host, port }, asset, covered, () => {
+      // Before the first piece nothing was promised: the caller goes on with the origin.
+      if (promised) void exchange.meter.end(head.status);
     });
     port.onmessage = ({ data }: MessageEvent<HostMessage>) => delivery.receive(data);
     const abandon = () => delivery.abandon();
@@ -162,22 +158,44 @@ export class MeshFirst extends Strategy {
     return new Response(delivery.body(), head);
   }
 
+  #delivery(
+    exchange: Exchange,
+    { host, port }: Line,
+    asset: MeshPlan,
+    covered: ByteRange,
+    onEnd: () => void,
+  ): Delivery {
+    return new Delivery({
+      length: asset.length,
+      headers: asset.headers,
+      covered,
+      port,
+      hostGone: host.gone,
+      fetchRange: (bytes, signal) => fetch(requestFor(exchange.request, bytes, signal)),
+      onBytes: (source, bytes) => exchange.meter.count(source, bytes),
+      onEnd,
+    });
+  }
+
   /** The network's answer, whatever it is; only this may reject. */
   async #fromOrigin(
     exchange: Exchange,
-    request: Request,
-    port: MessagePort | undefined,
+    range: AskedRange | undefined,
+    line: Line | undefined,
   ): Promise<Response> {
+    const { request, meter } = exchange;
     try {
-      const response = await fetch(request);
+      const response = await fetch(range ? requestFor(request, range, request.signal) : request);
+      const onEnd = () => void meter.end(response.status);
       return observed(response, {
-        port,
-        onBytes: (source, bytes) => exchange.meter.count(source, bytes),
-        onEnd: () => void exchange.meter.end(response.status),
+        port: line?.port,
+        onBytes: (source, bytes) => meter.count(source, bytes),
+        onEnd,
+        takeOver: (asset, rest) => this.#delivery(exchange, line as Line, asset, rest, onEnd),
       });
     } catch (error) {
-      port?.postMessage({ type: "end", complete: false });
-      void exchange.meter.end(0);
+      line?.port.postMessage({ type: "end", complete: false });
+      void meter.end(0);
       throw error;
     }
   }

@@ -1,17 +1,30 @@
 /**
  * A response that comes from the origin as it is, while the host learns from its bytes. What the page
  * receives is the origin's own stream; the copy for the host follows it and can be lost without harm.
+ * When peers turn out to have the rest, the host takes the response over in mid-body.
  * @module
  */
-import type { DeliveryMessage } from "../protocol/worker-messages.js";
+import { type ByteRange, piecesOfBytes } from "../protocol/asset.js";
+import type { BytesBySource, DeliveryMessage, HostMessage } from "../protocol/worker-messages.js";
 import { type AskedRange, parseContentRange } from "./byte-range.js";
-import { PieceCutter } from "./origin-reader.js";
+import type { Delivery } from "./delivery.js";
+import { PieceCutter, sameValidators } from "./origin-reader.js";
+
+export type MeshPlan = Extract<HostMessage, { type: "mesh" }>;
 
 export interface PassThroughOptions {
   /** The host's port, if it wants to learn. */
   readonly port: MessagePort | undefined;
-  readonly onBytes: (source: "origin", bytes: number) => void;
+  readonly onBytes: (source: keyof BytesBySource, bytes: number) => void;
   readonly onEnd: () => void;
+  /** Makes what goes on with the bytes `rest` of the asset; it owns the port from then on and ends the request. */
+  readonly takeOver: (asset: MeshPlan, rest: ByteRange) => Delivery;
+}
+
+/** Where a body lies within its asset, in bytes; `end` is exclusive. */
+interface Place extends ByteRange {
+  /** Of the whole asset. */
+  readonly length: number;
 }
 
 /**
@@ -20,78 +33,138 @@ export interface PassThroughOptions {
  * @returns The response itself if its body cannot be told apart (opaque, empty, of unknown place).
  */
 export function observed(response: Response, options: PassThroughOptions): Response {
-  const { port, onBytes, onEnd } = options;
-  const tell = (message: DeliveryMessage, transfer: Transferable[] = []) =>
-    port?.postMessage(message, transfer);
-  const end = (complete: boolean) => {
-    tell({ type: "end", complete });
-    port?.close();
-    onEnd();
-  };
+  const { port, onEnd } = options;
   const { body } = response;
   if (!body || response.type === "opaque" || response.redirected) {
-    end(false);
+    port?.postMessage({ type: "end", complete: false } satisfies DeliveryMessage);
+    port?.close();
+    onEnd();
     return response;
   }
-  const place = placeOf(response);
-  if (place) tell({ type: "head", start: place.start, length: place.length });
-  const cutter =
-    place &&
-    new PieceCutter({
-      ...place,
-      emit: (piece, bytes) => tell({ type: "origin-piece", piece, bytes }, [bytes.buffer]),
-    });
-  const onChunk = (chunk: Uint8Array) => {
-    cutter?.push(chunk);
-    onBytes("origin", chunk.byteLength);
-  };
   const { status, statusText, headers } = response;
-  return new Response(watched(body, onChunk, end), { status, statusText, headers });
+  const passing = new PassingBody(body.getReader(), response, options);
+  return new Response(passing.stream(), { status, statusText, headers });
 }
 
 /** Passes a body on chunk by chunk, at the page's pace. */
-function watched(
-  body: ReadableStream<Uint8Array>,
-  onChunk: (chunk: Uint8Array) => void,
-  onEnd: (complete: boolean) => void,
-): ReadableStream<Uint8Array> {
-  const reader = body.getReader();
-  let cancelled = false;
-  return new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      try {
-        const { done, value } = await reader.read();
-        if (cancelled) return;
-        if (done) {
-          controller.close();
-          onEnd(true);
-          return;
-        }
-        onChunk(value);
-        controller.enqueue(value);
-      } catch (error) {
-        controller.error(error);
-        onEnd(false);
+class PassingBody {
+  readonly #response: Response;
+  readonly #options: PassThroughOptions;
+  readonly #place: Place | undefined;
+  readonly #cutter: PieceCutter | undefined;
+  #port: MessagePort | undefined;
+  #reader: ReadableStreamDefaultReader<Uint8Array>;
+  #delivery: Delivery | undefined;
+  /** Bytes of the origin's body that the page was given. */
+  #passedBytes = 0;
+  #ended = false;
+
+  constructor(
+    reader: ReadableStreamDefaultReader<Uint8Array>,
+    response: Response,
+    options: PassThroughOptions,
+  ) {
+    this.#reader = reader;
+    this.#response = response;
+    this.#options = options;
+    this.#port = options.port;
+    this.#place = placeOf(response);
+    if (!this.#place) return;
+    const { start, length } = this.#place;
+    this.#tell({ type: "head", start, length });
+    this.#cutter = new PieceCutter({
+      start,
+      length,
+      emit: (piece, bytes) => this.#tell({ type: "origin-piece", piece, bytes }, [bytes.buffer]),
+    });
+    if (!this.#port) return;
+    this.#port.onmessage = ({ data }: MessageEvent<HostMessage>) => {
+      if (this.#delivery) this.#delivery.receive(data);
+      else if (data.type === "mesh") this.#takeOver(data);
+    };
+  }
+
+  stream(): ReadableStream<Uint8Array> {
+    return new ReadableStream<Uint8Array>({
+      pull: (controller) => this.#pull(controller),
+      cancel: async (reason) => {
+        this.#end(false);
+        await this.#reader.cancel(reason);
+      },
+    });
+  }
+
+  async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    const reader = this.#reader;
+    try {
+      const { done, value } = await reader.read();
+      if (reader !== this.#reader) return await this.#pull(controller); // taken over meanwhile
+      if (this.#ended) return;
+      if (done) {
+        controller.close();
+        return this.#end(true);
       }
-    },
-    async cancel(reason) {
-      cancelled = true;
-      onEnd(false);
-      await reader.cancel(reason);
-    },
-  });
+      if (!this.#delivery) this.#passed(value);
+      controller.enqueue(value);
+    } catch (error) {
+      if (reader !== this.#reader) return await this.#pull(controller);
+      controller.error(error);
+      this.#end(false);
+    }
+  }
+
+  #passed(chunk: Uint8Array): void {
+    this.#passedBytes += chunk.byteLength;
+    this.#cutter?.push(chunk);
+    this.#options.onBytes("origin", chunk.byteLength);
+  }
+
+  /** The rest comes from pieces, if it is the rest of the same version (rule R9). */
+  #takeOver(asset: MeshPlan): void {
+    const place = this.#place;
+    const port = this.#port;
+    if (this.#ended || !place || !port) return;
+    const rest = { start: place.start + this.#passedBytes, end: place.end };
+    const same =
+      place.length === asset.length && sameValidators(this.#response.headers, asset.headers);
+    if (!same || rest.start >= rest.end) {
+      this.#tell({ type: "end", complete: false });
+      port.close();
+      this.#port = undefined;
+      return;
+    }
+    const origin = this.#reader;
+    this.#tell({ type: "position", piece: piecesOfBytes(rest).from });
+    this.#delivery = this.#options.takeOver(asset, rest);
+    this.#reader = this.#delivery.body().getReader();
+    void origin.cancel().catch(() => undefined);
+  }
+
+  #end(complete: boolean): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (this.#delivery) return; // it tells both sides itself
+    this.#tell({ type: "end", complete });
+    this.#port?.close();
+    this.#options.onEnd();
+  }
+
+  #tell(message: DeliveryMessage, transfer: Transferable[] = []): void {
+    this.#port?.postMessage(message, transfer);
+  }
 }
 
 /** Where the body lies within the asset; `undefined` if the response does not say. */
-function placeOf(response: Response): { start: number; length: number } | undefined {
+function placeOf(response: Response): Place | undefined {
   if (response.status === 200) {
-    const length = response.headers.get("content-length");
+    const header = response.headers.get("content-length");
     const encoded = response.headers.has("content-encoding");
-    return length !== null && !encoded ? { start: 0, length: Number(length) } : undefined;
+    const length = Number(header);
+    return header !== null && !encoded ? { start: 0, end: length, length } : undefined;
   }
   if (response.status !== 206) return undefined;
   const range = parseContentRange(response.headers.get("content-range"));
-  return range?.length === undefined ? undefined : { start: range.start, length: range.length };
+  return range?.length === undefined ? undefined : { ...range, length: range.length };
 }
 
 /**

@@ -18,6 +18,7 @@ export interface OriginOptions {
   /** Sends nothing more after so many bytes of the body, and does not end either. */
   readonly stallsAfter?: number;
   readonly status?: number;
+  readonly etag?: string;
   readonly totalLength?: number;
 }
 
@@ -43,7 +44,10 @@ export function fakeOrigin(bytes: Uint8Array, options: OriginOptions = {}): Fake
       const contentRange = formatContentRange(range, options.totalLength ?? bytes.byteLength);
       return new Response(body, {
         status: options.status ?? (options.ignoresRange ? 200 : 206),
-        headers: options.hidesContentRange ? {} : { "content-range": contentRange },
+        headers: {
+          ...(!options.hidesContentRange && { "content-range": contentRange }),
+          ...(options.etag !== undefined && { etag: options.etag }),
+        },
       });
     },
   };

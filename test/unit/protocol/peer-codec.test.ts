@@ -247,7 +247,7 @@ describe("peer-codec", () => {
     expect(decodeControl(last)).to.have.property("from", 2 ** 24 - 8);
   });
 
-  it("encodeControl() and decodeControl() know a claim of at least one piece of the largest asset", () => {
+  it("encodeControl() and decodeControl() know a claim of the largest asset, and one of nothing", () => {
     const claim = (from: number, to: number) =>
       encodeControl({ type: "claim", assetId: ASSET_ID, from, to });
     expect([...claim(1, 0x01020304 & 0xffffff)]).to.deep.equal([
@@ -256,8 +256,10 @@ describe("peer-codec", () => {
     expect(decodeControl(claim(0, 2 ** 24))).to.deep.equal({
       ...{ type: "claim", assetId: ASSET_ID, from: 0, to: 2 ** 24 },
     });
+    expect(decodeControl(claim(3, 3))).to.deep.equal({
+      ...{ type: "claim", assetId: ASSET_ID, from: 3, to: 3 },
+    });
     for (const [from, to] of [
-      [3, 3],
       [4, 3],
       [0, 2 ** 24 + 1],
     ] as const) {

@@ -1,20 +1,25 @@
 import { expect } from "chai";
+import { bytesOfPiece } from "../../../src/protocol/asset.js";
 import { PIECE_BYTES } from "../../../src/protocol/limits.js";
-import type { DeliveryMessage } from "../../../src/protocol/worker-messages.js";
+import type { DeliveryMessage, HostMessage } from "../../../src/protocol/worker-messages.js";
+import { Delivery } from "../../../src/sw/delivery.js";
 import { observed } from "../../../src/sw/pass-through.js";
-import { bodyOf, type OriginOptions } from "../../support/origins.js";
-import { bytesFrom } from "../../support/random.js";
+import { bodyOf, fakeOrigin, type OriginOptions } from "../../support/origins.js";
+import { bytesFrom, integerFrom, seeded } from "../../support/random.js";
 import { readAll, sameBytes, settle, until } from "../../support/waiting.js";
 
 const LENGTH = 3 * PIECE_BYTES + 77;
 const BODY = bytesFrom(9, LENGTH);
 
 const counting = (count: { bytes: number; ends: number }) => ({
-  onBytes: (_source: "origin", bytes: number) => {
+  onBytes: (_source: string, bytes: number) => {
     count.bytes += bytes;
   },
   onEnd: () => {
     count.ends++;
+  },
+  takeOver: (): Delivery => {
+    throw new Error("nobody was to take over");
   },
 });
 
@@ -145,4 +150,88 @@ describe("pass-through", () => {
     expect(pieces.length).to.be.within(1, 2);
     await reader.cancel();
   });
+
+  it("observed() goes on from pieces wherever the host takes over, and lets the origin go", async () => {
+    for (let seed = 1; seed <= 40; seed++) {
+      const random = seeded(seed);
+      const passedBytes = integerFrom(random, 1, LENGTH - 1);
+      const stage = takeOverStage({ stallsAfter: passedBytes, chunkBytes: passedBytes });
+      const body = readAll(stage.response.body as ReadableStream<Uint8Array>);
+      await until("the origin has stalled", () => stage.count.origin === passedBytes);
+      stage.send({ type: "mesh", assetId: "a", length: LENGTH, headers: [["etag", '"v1"']] });
+      const first = Math.floor(passedBytes / PIECE_BYTES);
+      for (let piece = 3; piece >= first; piece--) {
+        const { start, end } = bytesOfPiece(piece, LENGTH);
+        stage.send({ type: "piece", piece, bytes: BODY.slice(start, end), source: "mesh" });
+      }
+      const { bytes, error } = await body;
+      expect(error).to.equal(undefined);
+      expect(sameBytes(bytes, BODY), `seed ${seed}`).to.equal(true);
+      expect(stage.count).to.deep.include({ mesh: LENGTH - passedBytes, ends: 1 });
+      expect(stage.cancelled.length, "the origin may stop").to.equal(1);
+      await until("the end is told", () => stage.told.at(-1)?.type === "end");
+      expect(stage.told).to.deep.include({ type: "position", piece: first });
+    }
+  });
+
+  it("observed() stays with the origin when pieces of another version are offered (rule R9)", async () => {
+    const others: [number, string][] = [
+      [LENGTH, '"v2"'],
+      [LENGTH + 1, '"v1"'],
+      [LENGTH, 'W/"v1"'],
+    ];
+    for (const [length, etag] of others) {
+      const stage = takeOverStage({ chunkBytes: 10_000 });
+      stage.send({ type: "mesh", assetId: "a", length, headers: [["etag", etag]] });
+      await settle();
+      const { bytes } = await readAll(stage.response.body as ReadableStream<Uint8Array>);
+      expect(sameBytes(bytes, BODY)).to.equal(true);
+      expect(stage.count).to.deep.include({ origin: LENGTH, mesh: 0, ends: 1 });
+      expect(stage.told).to.deep.include({ type: "end", complete: false });
+    }
+  });
+
+  it("observed() finishes from the origin after a take-over that the host cannot go on with", async () => {
+    const stage = takeOverStage({ stallsAfter: 70_000, chunkBytes: 70_000 });
+    const body = readAll(stage.response.body as ReadableStream<Uint8Array>);
+    await until("the origin has stalled", () => stage.count.origin === 70_000);
+    stage.send({ type: "mesh", assetId: "a", length: LENGTH, headers: [["etag", '"v1"']] });
+    stage.send({ type: "fail" });
+    expect(sameBytes((await body).bytes, BODY)).to.equal(true);
+    expect(stage.count).to.deep.include({ origin: LENGTH, ends: 1 });
+  });
 });
+
+/** A response of version "v1" that passes through, with a host that may take over. */
+function takeOverStage(options: OriginOptions) {
+  const told: DeliveryMessage[] = [];
+  const count = { cache: 0, mesh: 0, origin: 0, ends: 0 };
+  const cancelled: unknown[] = [];
+  const { port1, port2 } = new MessageChannel();
+  port2.onmessage = ({ data }: MessageEvent<DeliveryMessage>) => told.push(data);
+  const given = new Response(
+    bodyOf(BODY, options, (reason) => cancelled.push(reason)),
+    { headers: { "content-length": String(LENGTH), etag: '"v1"' } },
+  );
+  const origin = fakeOrigin(BODY, { etag: '"v1"' });
+  const counts = {
+    onBytes: (source: "cache" | "mesh" | "origin", bytes: number) => {
+      count[source] += bytes;
+    },
+    onEnd: () => {
+      count.ends++;
+    },
+  };
+  const response = observed(given, {
+    port: port1,
+    ...counts,
+    takeOver: ({ length, headers }, covered) =>
+      new Delivery({
+        ...{ length, headers, covered, port: port1, ...counts },
+        hostGone: new AbortController().signal,
+        fetchRange: origin.fetchRange,
+      }),
+  });
+  const send = (message: HostMessage) => port2.postMessage(message);
+  return { response, told, count, cancelled, send };
+}

@@ -1,0 +1,65 @@
+/** A response that passes through from a slow origin goes on from peers, in mid-body, without a seam. */
+import assert from "node:assert/strict";
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import test from "node:test";
+import { fetchIn, fileHash, linked, media, openBlank, openRig, stats } from "./support/rig.mjs";
+
+const FILM = `/media/${media.mp4}`;
+const length = statSync(join(media.dir, media.mp4)).size;
+
+test("a newcomer's first request begins at the origin and ends with a peer", async (t) => {
+  const rig = await openRig();
+  t.after(() => rig.close());
+  const first = await openBlank(await rig.profile(), rig);
+  assert.equal((await fetchIn(first, FILM)).hash, fileHash(media.mp4));
+
+  // From here on the origin alone would take a minute and more.
+  rig.origin.throttle({ rateBytesPerS: length / 60 });
+  rig.origin.reset();
+  const newcomer = await openBlank(await rig.profile(), rig);
+  const answer = await fetchIn(newcomer, FILM);
+  assert.equal(answer.status, 200);
+  assert.equal(answer.hash, fileHash(media.mp4));
+  await linked(newcomer, 1);
+  const { bytes, requests } = await stats(newcomer);
+  assert.equal(requests.mixed, 1);
+  assert.ok(bytes.origin > 0, "it began at the origin");
+  assert.ok(bytes.mesh > 0.8 * length, `the peer brought the rest: ${JSON.stringify(bytes)}`);
+  const sent = rig.origin.counts().media.bytes;
+  assert.ok(sent < 0.2 * length, `the origin was let go: it sent ${sent} of ${length}`);
+});
+
+test("a range that passes through is taken over as well, byte for byte", async (t) => {
+  const rig = await openRig();
+  t.after(() => rig.close());
+  const first = await openBlank(await rig.profile(), rig);
+  await fetchIn(first, FILM);
+  rig.origin.throttle({ rateBytesPerS: length / 60 });
+  const newcomer = await openBlank(await rig.profile(), rig);
+  // Neither end lies on a piece.
+  const init = { headers: { range: `bytes=100001-${length - 77_777}` } };
+  const [there, here] = await Promise.all([
+    fetchIn(first, FILM, init),
+    fetchIn(newcomer, FILM, init),
+  ]);
+  assert.equal(here.status, 206);
+  assert.equal(here.headers["content-range"], there.headers["content-range"]);
+  assert.equal(here.hash, there.hash);
+  assert.ok((await stats(newcomer)).bytes.mesh > 0.8 * length);
+});
+
+test("a take-over whose peer vanishes ends at the origin", async (t) => {
+  const rig = await openRig();
+  t.after(() => rig.close());
+  const holder = await rig.profile();
+  const first = await openBlank(holder, rig);
+  await fetchIn(first, FILM);
+  rig.origin.throttle({ rateBytesPerS: length / 60 });
+  const newcomer = await openBlank(await rig.profile(), rig);
+  const answer = fetchIn(newcomer, FILM);
+  await newcomer.waitForFunction(() => window.nearcast.stats().bytes.mesh > 0, { polling: 20 });
+  await holder.browser.close();
+  rig.origin.throttle({ rateBytesPerS: 0 });
+  assert.equal((await answer).hash, fileHash(media.mp4));
+});
