@@ -15,8 +15,8 @@ import { openTabs, type TabMessage } from "./mesh/tabs.js";
 import { WorkerBridge } from "./mesh/worker-bridge.js";
 import { Operator } from "./operator.js";
 import type { NearcastConfig } from "./options.js";
-import type { RemoteConfig } from "./protocol/signal-messages.js";
 import { canonicalUrl, groupOf } from "./protocol/asset.js";
+import type { RemoteConfig } from "./protocol/signal-messages.js";
 import type { ProgressReport, RequestReport } from "./protocol/worker-messages.js";
 
 /** Whether this tab runs the mesh, leaves that to another tab, or nothing runs at all. */

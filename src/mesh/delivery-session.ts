@@ -147,7 +147,7 @@ export class DeliverySession {
     return rest && rest.from < rest.to ? [{ assetId, ...rest }] : [];
   }
 
-  /** A response that passes through goes on from pieces once somebody can help (docs/decisions/0011). */
+  /** A response that passes through goes on from pieces once somebody can help (docs/decisions/0014). */
   reconsider(): void {
     const { trust, planner, now } = this.#options;
     const asset = this.#passing && planner.linked ? trust.find(this.url) : undefined;
