@@ -50,6 +50,7 @@ const STEPS = [
     commands: () => nodeTest(testFiles("test/sim")),
   },
   { name: "signal", count: countNodeTests, commands: () => nodeTest(testFiles("test/signal")) },
+  { name: "cli", count: countNodeTests, commands: () => nodeTest(testFiles("test/cli")) },
   {
     name: "web",
     count: countWebTests,

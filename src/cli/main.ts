@@ -1,9 +1,10 @@
 /**
- * Entry of the command line: `nearcast serve …`, or `nearcast-server …`.
+ * Entry of the command line: `nearcast serve …` (or `nearcast-server …`), `nearcast manifest …`.
  * @module
  */
 import { basename } from "node:path";
 import process from "node:process";
+import { manifest } from "./manifest.js";
 import { serve } from "./serve.js";
 
 const [, program = "", ...args] = process.argv;
@@ -12,7 +13,9 @@ const [command, ...rest] = isServer ? ["serve", ...args] : args;
 
 if (command === "serve") {
   await serve(rest);
+} else if (command === "manifest") {
+  await manifest(rest);
 } else {
-  console.error(`Usage: nearcast serve [flags]; "nearcast serve --help" lists the flags`);
+  console.error(`Usage: nearcast serve|manifest [flags]; "--help" after either lists the flags`);
   process.exitCode = command === undefined || command === "--help" ? 0 : 2;
 }

@@ -72,3 +72,11 @@ export function groupOf(url: string): string {
   const parsed = new URL(url);
   return parsed.origin + parsed.pathname.slice(0, parsed.pathname.lastIndexOf("/") + 1);
 }
+
+/**
+ * Playlists say what is played, documents act for the whole site: both change and are small, so they come
+ * from the origin always, however well they are signed (rule R6).
+ */
+export function isAlwaysFromOrigin(path: string): boolean {
+  return /\.(m3u8|m3u|mpd|html?|xhtml|webmanifest)$/i.test(path);
+}

@@ -35,6 +35,11 @@ export interface Attestation {
   readonly signature: string;
 }
 
+export const isHeader: Guard<Header> = isTuple<Header>(
+  isString(128, /^[a-z0-9!#$%&'*+.^_`|~-]+$/),
+  isString(HEADERS_MAX_BYTES),
+);
+
 const isHash = isString(43, /^[A-Za-z0-9_-]{43}$/);
 
 export const isAttestation: Guard<Attestation> = isShape<Attestation>({
@@ -42,10 +47,7 @@ export const isAttestation: Guard<Attestation> = isShape<Attestation>({
   url: isString(URL_MAX_LENGTH),
   version: isString(256),
   length: isCount(ASSET_MAX_BYTES),
-  headers: isArray(
-    isTuple<Header>(isString(128, /^[a-z0-9!#$%&'*+.^_`|~-]+$/), isString(HEADERS_MAX_BYTES)),
-    64,
-  ),
+  headers: isArray(isHeader, 64),
   window: isCount(ASSET_MAX_BYTES),
   hashes: isArray(isHash, WINDOW_PIECES),
   issuedMs: isCount(Number.MAX_SAFE_INTEGER),
