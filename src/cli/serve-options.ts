@@ -29,6 +29,18 @@ const FLAGS: Readonly<Record<string, Flag>> = {
   },
   "key-file": { option: "keyFile", kind: "text", help: "Ed25519 key, created if missing" },
   ice: { option: "iceServers", kind: "list", help: "stun: or turn: URL for viewers" },
+  "turn-url": { option: "turnUrls", kind: "list", help: "turn: or turns: URL of a coturn" },
+  "turn-secret": { option: "turnSecret", kind: "text", help: "its static-auth-secret" },
+  "turn-ttl-seconds": {
+    option: "turnTtlSeconds",
+    kind: "number",
+    help: "life of TURN credentials (600)",
+  },
+  "private-origins": {
+    option: "privateOrigins",
+    kind: "switch",
+    help: "names of origins may stand for private addresses (false)",
+  },
   lan: { option: "lan", kind: "switch", help: "pass on private ICE candidates (true)" },
   "join-secret": {
     option: "joinSecret",

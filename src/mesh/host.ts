@@ -13,6 +13,7 @@ import type {
   HeldWindows,
   IceServer,
   JoinedMessage,
+  PeerHint,
   RemoteConfig,
 } from "../protocol/signal-messages.js";
 import type { Want } from "../protocol/worker-messages.js";
@@ -107,9 +108,9 @@ export class MeshHost {
   #signaling: Signaling | undefined;
   #index: IndexClient | undefined;
   #joined = false;
-  #joinedAtMs = 0;
   /** Whether the server's ICE servers need credentials, which expire. */
   #hasCredentials = false;
+  #hasRelay = false;
   #enabled = true;
   #barrier: string | undefined;
   #lastSession = 0;
@@ -341,13 +342,13 @@ export class MeshHost {
         },
         onMessage: (message) => index.receive(message),
         onConnection: (connection) =>
-          this.#enabled ? this.#neighbours.accept(connection) : connection.close(),
+          this.#mayLink ? this.#neighbours.accept(connection) : connection.close(),
         onError: handlers.onError,
       },
     });
     const refresh = setInterval(() => {
       const lonely = this.#neighbours.open.length < config.linksMax / 2;
-      const stale = now() - this.#joinedAtMs > CREDENTIALS_MS && this.#hasCredentials;
+      const stale = now() - this.#joinedMs > CREDENTIALS_MS && this.#hasCredentials;
       if (this.#joined && this.#enabled && (lonely || stale)) index.refresh();
     }, REFRESH_MS);
     signal.addEventListener("abort", () => clearInterval(refresh));
@@ -355,20 +356,29 @@ export class MeshHost {
 
   async #onJoined(message: JoinedMessage): Promise<void> {
     this.#neighbours.ownId = message.id;
-    this.#joinedAtMs = this.#options.now();
-    this.#hasCredentials = message.iceServers.some(({ credential }) => credential !== undefined);
     this.#signaling?.joined();
     this.#options.handlers.onAdmission(undefined);
-    if (message.iceServers.length > 0 && this.#options.config.iceServers.length === 0) {
-      if (this.#signaling) this.#signaling.iceServers = message.iceServers;
-    }
+    const own = this.#options.config.iceServers;
+    const servers = own.length > 0 ? own : message.iceServers;
+    if (this.#signaling) this.#signaling.iceServers = servers;
+    this.#hasCredentials = servers.some(({ credential }) => credential !== undefined);
+    this.#hasRelay = servers.some(({ urls }) => /^turns?:/.test(urls));
     this.#options.handlers.onRemoteConfig(message.config);
     await this.#trust.meetServer(message.nowMs, message.keys);
     this.#joined = true;
     this.#joinedMs = this.#options.now();
     await this.#firstAnswer.promise;
     this.#started = true;
-    if (this.#enabled) this.#neighbours.dialAll(message.peers);
+    this.#dial(message.peers);
+  }
+
+  /** Without a relay there is no way to anybody for a viewer that wants no other. */
+  get #mayLink(): boolean {
+    return this.#enabled && (this.#options.config.privacy === "direct" || this.#hasRelay);
+  }
+
+  #dial(hints: readonly PeerHint[]): void {
+    if (this.#mayLink) this.#neighbours.dialAll(hints);
   }
 
   /** Attestation or refusal of one window; a silent index counts as neither. */
@@ -383,7 +393,7 @@ export class MeshHost {
       if (refused) this.#trust.refuse(url, refused);
       if (attestation) await this.#trust.accept(attestation);
       const linked = holders.some(([peerId]) => this.#neighbours.get(peerId)?.open);
-      if (!linked) this.#neighbours.dialAll(holders);
+      if (!linked) this.#dial(holders);
     } catch (error) {
       this.#options.handlers.onError(error);
     }

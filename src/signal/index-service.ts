@@ -25,6 +25,7 @@ import type { ServerConfig } from "./options.js";
 import type { SiteBook } from "./site-settings.js";
 import type { Session, Sessions } from "./sockets/sessions.js";
 import { CLOSE } from "./sockets/viewer-socket.js";
+import { type TurnConfig, turnServersFor } from "./turn-credentials.js";
 
 /** Attestations that a viewer gets when it joins. */
 const JOIN_ATTESTATIONS_MAX = 64;
@@ -49,7 +50,7 @@ export interface IndexServiceOptions {
   readonly metrics: Metrics;
   readonly admission: Admission;
   readonly quotas: Quotas;
-  readonly config: Pick<ServerConfig, "iceServers">;
+  readonly config: Pick<ServerConfig, "iceServers"> & TurnConfig;
   /** The settings of the moment. */
   readonly sites: () => SiteBook;
   readonly nowMs: () => number;
@@ -135,7 +136,7 @@ export class IndexService {
       id: from.id,
       nowMs: nowMs(),
       keys: [[signer.keyId, signer.publicKey]],
-      iceServers: config.iceServers,
+      iceServers: [...config.iceServers, ...turnServersFor(from.id, config, nowMs())],
       peers: from.introductions.introduce(index.join(from.id, groups, nowMs()), nowMs()),
       config: sites().of(from.siteOrigin).remote,
     });

@@ -36,6 +36,14 @@ export interface ServerOptions extends SiteSettings {
   readonly keyFile?: string;
   /** STUN and TURN servers that viewers are told to use. @default [] */
   readonly iceServers?: readonly (string | IceServer)[];
+  /** TURN servers that share `turnSecret`: `turn:` or `turns:` URLs. @default [] */
+  readonly turnUrls?: readonly string[];
+  /** coturn's `static-auth-secret`: viewers get credentials made with it. @default none: no TURN */
+  readonly turnSecret?: string;
+  /** Time that such credentials are good for, in seconds. @default 600 */
+  readonly turnTtlSeconds?: number;
+  /** Whether the names of `origins` may stand for private addresses; written as addresses they may. @default false */
+  readonly privateOrigins?: boolean;
   /** `false` drops ICE candidates with private addresses here already. @default true */
   readonly lan?: boolean;
   /** What single sites have otherwise, by origin. @default {} */
@@ -101,6 +109,8 @@ export type ServerConfig = Readonly<Record<NumberName, number>> &
     root: string | undefined;
     keyFile: string | undefined;
     iceServers: readonly IceServer[];
+    turnUrls: readonly string[];
+    turnSecret: string | undefined;
     onRequest: NonNullable<ServerOptions["onRequest"]> | undefined;
     onUpgrade: NonNullable<ServerOptions["onUpgrade"]> | undefined;
     log: (line: string) => void;
@@ -125,10 +135,16 @@ export const NUMBERS = {
   attestedWindowsMax: { default: 20_000, min: 1, max: 1_000_000 },
   attestConcurrentMax: { default: 8, min: 1, max: 64 },
   attestTimeoutMs: { default: 10_000, min: 100, max: 60_000 },
+  turnTtlSeconds: { default: 600, min: 60, max: 86_400 },
   pingIntervalMs: { default: 25_000, min: 50, max: 600_000 },
 } as const;
 
-export const FLAGS = { lan: true, trustProxy: false, stockClients: true } as const;
+export const FLAGS = {
+  lan: true,
+  trustProxy: false,
+  stockClients: true,
+  privateOrigins: false,
+} as const;
 
 /** Names of the options that are neither numbers nor flags. */
 const OTHERS: ReadonlySet<string> = new Set([
@@ -138,6 +154,8 @@ const OTHERS: ReadonlySet<string> = new Set([
   "root",
   "keyFile",
   "iceServers",
+  "turnUrls",
+  "turnSecret",
   "siteSettings",
   "onRequest",
   "onUpgrade",
@@ -175,6 +193,7 @@ export function resolveServerOptions(options: ServerOptions): ServerConfig {
     root,
     keyFile: optionalText("keyFile", options.keyFile),
     iceServers: toIceServers(options.iceServers),
+    ...resolveTurn(options),
     onRequest: optionalFunction("onRequest", options.onRequest),
     onUpgrade: optionalFunction("onUpgrade", options.onUpgrade),
     log: optionalFunction("log", options.log) ?? (() => {}),
@@ -248,9 +267,20 @@ const isIceServer = isShape<IceServer>({
   credential: isOptional(isString(256)),
 });
 
+function resolveTurn({ turnUrls: given, turnSecret: secret }: ServerOptions) {
+  const turnUrls = listOf("turnUrls", given ?? []);
+  const turnSecret = optionalText("turnSecret", secret);
+  const wrong = turnUrls.find((url) => !/^turns?:/.test(url)) ?? (turnUrls.length > 4 && turnUrls);
+  if (wrong) throw invalid("turnUrls", "must hold at most 4 turn: or turns: URLs", wrong);
+  if (turnUrls.length > 0 !== (turnSecret !== undefined)) {
+    throw invalid("turnUrls", "and `turnSecret` must be given together", turnUrls);
+  }
+  return { turnUrls, turnSecret };
+}
+
 function toIceServers(given: unknown = []): readonly IceServer[] {
-  if (!Array.isArray(given) || given.length > 8) {
-    throw invalid("iceServers", "must be a list of at most 8 servers", given);
+  if (!Array.isArray(given) || given.length > 4) {
+    throw invalid("iceServers", "must be a list of at most 4 servers", given);
   }
   return given.map((server: unknown) => {
     const shaped = typeof server === "string" ? { urls: server } : server;

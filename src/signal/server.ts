@@ -59,7 +59,7 @@ export async function startServer(options: ServerOptions): Promise<NearcastServe
   const root = config.root === undefined ? undefined : await resolveRoot(config.root);
   const signer = await openSigner(config.keyFile);
   const lifetime = new AbortController();
-  const client = new OriginClient();
+  const client = new OriginClient({ mayBePrivate: config.privateOrigins });
   const metrics = new Metrics();
   const sessions = new Sessions();
   const attestor = createAttestor({

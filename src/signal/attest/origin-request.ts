@@ -2,9 +2,13 @@
  * One anonymous request to an origin: no cookies, no redirects, no compression, bounded in time.
  * @module
  */
+import { lookup } from "node:dns";
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import type { LookupFunction } from "node:net";
 import type { Header } from "../../protocol/attestation.js";
+import { isPrivateAddress } from "../private-addresses.js";
+import { refusal } from "./asset-rules.js";
 
 export interface OriginRequest {
   readonly method: "GET" | "HEAD";
@@ -17,8 +21,22 @@ export interface OriginRequest {
 
 /** Owns the connections to origins. */
 export class OriginClient {
-  readonly #http = new HttpAgent({ keepAlive: true, maxSockets: 16 });
-  readonly #https = new HttpsAgent({ keepAlive: true, maxSockets: 16 });
+  readonly #http: HttpAgent;
+  readonly #https: HttpsAgent;
+
+  /**
+   * @param mayBePrivate Whether a name may stand for a private address. If not, whoever controls a name
+   * of the allow-list cannot lead the server into its own network (threat E11).
+   */
+  constructor({ mayBePrivate, resolve = lookup }: { mayBePrivate: boolean; resolve?: Lookup }) {
+    const agent = {
+      keepAlive: true,
+      maxSockets: 16,
+      lookup: mayBePrivate ? resolve : publicOnly(resolve),
+    };
+    this.#http = new HttpAgent(agent);
+    this.#https = new HttpsAgent(agent);
+  }
 
   /** Resolves with the response's head; rejects if there is none. The caller consumes the body. */
   open(url: URL, { method, siteOrigin, range, signal }: OriginRequest): Promise<IncomingMessage> {
@@ -41,6 +59,20 @@ export class OriginClient {
     this.#http.destroy();
     this.#https.destroy();
   }
+}
+
+type Lookup = LookupFunction;
+
+/** The address that is looked at is the one that is connected to: a name cannot change in between. */
+function publicOnly(resolve: Lookup): Lookup {
+  return (hostname, options, callback) =>
+    resolve(hostname, options, (error, address, family) => {
+      const found = typeof address === "string" ? [address] : address.map((entry) => entry.address);
+      const hidden = hostname !== "localhost" && found.some(isPrivateAddress);
+      if (error === null && hidden) {
+        callback(refusal("origin's name stands for a private address"), "", 0);
+      } else callback(error, address, family);
+    });
 }
 
 /**

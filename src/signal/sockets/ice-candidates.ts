@@ -3,27 +3,7 @@
  * probe its own network (threat D5). Names of mDNS stay: they reveal nothing. This module is pure.
  * @module
  */
-import { BlockList, isIP } from "node:net";
-
-const PRIVATE = new BlockList();
-for (const [network, prefix] of [
-  ["0.0.0.0", 8],
-  ["10.0.0.0", 8],
-  ["100.64.0.0", 10],
-  ["127.0.0.0", 8],
-  ["169.254.0.0", 16],
-  ["172.16.0.0", 12],
-  ["192.168.0.0", 16],
-] as const) {
-  PRIVATE.addSubnet(network, prefix, "ipv4");
-}
-for (const [network, prefix] of [
-  ["::", 127],
-  ["fc00::", 7],
-  ["fe80::", 10],
-] as const) {
-  PRIVATE.addSubnet(network, prefix, "ipv6");
-}
+import { isPrivateAddress } from "../private-addresses.js";
 
 /** A payload of OFFER, ANSWER or CANDIDATE; nothing in it is checked yet. */
 export interface SignalPayload {
@@ -49,9 +29,7 @@ export function withoutPrivateCandidates(payload: SignalPayload): SignalPayload 
 
 /** @param line A candidate attribute; its fifth word is the address (RFC 8839 section 5.1). */
 function isPrivateCandidate(line: string): boolean {
-  const address = line.trim().split(/\s+/)[4] ?? "";
-  const version = isIP(address);
-  return version !== 0 && PRIVATE.check(address, version === 4 ? "ipv4" : "ipv6");
+  return isPrivateAddress(line.trim().split(/\s+/)[4] ?? "");
 }
 
 function textOf(value: unknown, name: string): string | undefined {
