@@ -53,6 +53,7 @@ const types = (input, file, tsconfig) => ({
 export default [
   bundled("src/script.ts", "dist/nearcast.js"),
   bundled("src/sw/main.ts", "dist/nearcast-sw.js"),
+  bundled("src/sw/destroy.ts", "dist/nearcast-sw-destroy.js"),
   library("src/index.ts", "dist/index.js"),
   library("src/sw/index.ts", "dist/sw.js"),
   library("src/signal/index.ts", "dist/server.js", { target: "node20" }),

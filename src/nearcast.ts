@@ -3,16 +3,20 @@
  * Whatever fails in here leaves the page as it would be without Nearcast.
  * @module
  */
+import { askConsent } from "./consent-prompt.js";
 import { NearcastError } from "./core/errors.js";
 import { urlMatcher } from "./core/url-pattern.js";
+import { CrashGuard } from "./crash-guard.js";
 import type { PlaybackState } from "./engine/deadline.js";
+import { recall, remember } from "./memory.js";
 import { MeshHost } from "./mesh/host.js";
 import { runForHost } from "./mesh/host-election.js";
 import { joinTokenSource } from "./mesh/join-token.js";
 import type { PeerLink } from "./mesh/peer-link.js";
 import { watchPlayback } from "./mesh/playback.js";
 import { openTabs, type TabMessage } from "./mesh/tabs.js";
-import { WorkerBridge } from "./mesh/worker-bridge.js";
+import { removeWorker, silenceWorker, WorkerBridge } from "./mesh/worker-bridge.js";
+import { missingFeature } from "./missing-feature.js";
 import { Operator } from "./operator.js";
 import type { NearcastConfig } from "./options.js";
 import { canonicalUrl, groupOf } from "./protocol/asset.js";
@@ -71,13 +75,23 @@ const PAUSED_KEY = "nearcast-paused";
 
 /**
  * Nearcast in one page. Events (`CustomEvent`): `stats` (detail: {@link NearcastStats}, at most once a
- * second), `link`, `request`, `error`.
+ * second), `link`, `request`, `error`, `consent` (detail: the viewer's answer).
  */
 export class Nearcast extends EventTarget {
   readonly #config: NearcastConfig;
-  readonly #lifetime = new AbortController();
+  readonly #scriptUrl: string | undefined;
+  readonly #page = new AbortController();
+  readonly #guard = new CrashGuard(
+    () => Date.now(),
+    () => this.#withdraw("crashed"),
+  );
+  /** From a start to the next withdrawal. */
+  #lifetime = new AbortController();
+  #asking = new AbortController();
   readonly #requests = { total: 0, cache: 0, mesh: 0, origin: 0, mixed: 0 };
   readonly #bytes = { cache: 0, mesh: 0, origin: 0 };
+  /** What hosts of this page counted that are no more. */
+  readonly #past = { uploaded: 0, rejected: 0 };
   readonly #playback = new Map<string, PlaybackState>();
   /** Of this page, read at this moment. */
   #ownPlayback: { clientId: string; state: () => PlaybackState | undefined } | undefined;
@@ -95,8 +109,8 @@ export class Nearcast extends EventTarget {
   #tell: ((message: TabMessage) => void) | undefined;
   #opening: Promise<void> = Promise.resolve();
 
-  /** Constructs only; {@link open} starts. */
-  constructor(config: NearcastConfig) {
+  /** Constructs only; {@link open} starts. @param scriptUrl Where this code is, if it is alone there. */
+  constructor(config: NearcastConfig, scriptUrl?: string) {
     super();
     this.#config = config;
     this.#operator = new Operator({
@@ -106,6 +120,7 @@ export class Nearcast extends EventTarget {
       memory: () => localStorage,
       random: Math.random,
     });
+    this.#scriptUrl = scriptUrl;
   }
 
   /**
@@ -113,8 +128,10 @@ export class Nearcast extends EventTarget {
    * Never rejects: what is missing shows in `stats().reason`.
    */
   open(): Promise<void> {
-    this.#opening = this.#open();
-    return this.#opening;
+    const { signal } = this.#page;
+    this.#guard.watch(this.#scriptUrl, signal);
+    addEventListener("storage", ({ key, newValue }) => this.#answered(key, newValue), { signal });
+    return this.#reopen();
   }
 
   /** Resolves as {@link open} did. */
@@ -122,20 +139,44 @@ export class Nearcast extends EventTarget {
     return this.#opening;
   }
 
+  #reopen(): Promise<void> {
+    this.#opening = this.#open();
+    return this.#opening;
+  }
+
   async #open(): Promise<void> {
     const missing = missingFeature();
     if (missing) return this.#off(missing);
-    const answer = remembered(CONSENT_KEY);
+    if (this.#guard.off) return this.#crashed();
+    const answer = recall(CONSENT_KEY);
     if (answer === "no" || (this.#config.consent === "required" && answer !== "yes")) {
-      return this.#off("consent");
+      return this.#refrain(answer);
     }
-    this.#paused = remembered(PAUSED_KEY) === "yes";
+    this.#paused = recall(PAUSED_KEY) === "yes";
+    this.#reason = "starting";
     try {
       await this.#start();
     } catch (error) {
       this.#failed(error);
       this.#off(error instanceof NearcastError ? error.code : "error");
     }
+  }
+
+  /** Too many crashes: not even the worker is wanted before the day is over. */
+  #crashed(): void {
+    this.#off("crashed");
+    silenceWorker();
+    void removeWorker(this.#config).catch((error: unknown) => this.#failed(error));
+  }
+
+  /** Nothing starts; who has not answered yet is asked. */
+  #refrain(answer: string | undefined): void {
+    this.#off("consent");
+    silenceWorker();
+    const { prompt } = this.#config;
+    if (answer !== undefined || !prompt) return;
+    this.#asking = new AbortController();
+    askConsent(prompt, (given) => this.consent(given), this.#asking.signal);
   }
 
   /** What happened since page load. */
@@ -147,7 +188,11 @@ export class Nearcast extends EventTarget {
       ...(role === "off" && reason !== undefined && { reason }),
       links: this.#host?.links.length ?? 0,
       requests: { ...this.#requests },
-      bytes: { ...this.#bytes, ...(this.#host?.counts ?? { uploaded: 0, rejected: 0 }) },
+      bytes: {
+        ...this.#bytes,
+        uploaded: this.#past.uploaded + (this.#host?.counts.uploaded ?? 0),
+        rejected: this.#past.rejected + (this.#host?.counts.rejected ?? 0),
+      },
       stalls: this.#stalls,
       index: this.#host?.indexState ?? "closed",
     };
@@ -177,32 +222,55 @@ export class Nearcast extends EventTarget {
    * origin; later ones are served as far as other tabs and the store can.
    */
   stop(): void {
-    this.#lifetime.abort(new NearcastError("mesh/unavailable", "Cannot use mesh: it was stopped"));
+    this.#asking.abort();
+    this.#page.abort();
+    this.#end();
     this.#off("stopped");
   }
 
-  /** The viewer's answer to the question of consent; remembered for this site. */
+  /**
+   * The viewer's answer to the question of consent, for all pages of this profile; remembered for this
+   * site. `false` ends the mesh, its links and its socket, until `true`.
+   */
   consent(given: boolean): void {
     this.#remember(CONSENT_KEY, given);
-    if (given && this.#reason === "consent") {
-      if (this.#bridge) this.#on();
-      else void this.open();
-    }
-    if (!given && this.#role !== "off") {
-      this.pause();
-      this.#off("consent");
-    }
+    this.#answer(given);
   }
 
-  #on(): void {
-    this.#role = this.#host ? "host" : "guest";
-    this.#reason = undefined;
-    this.resume();
+  /** Another page of this profile was told. */
+  #answered(key: string | null, answer: string | null): void {
+    if (key === CONSENT_KEY && answer !== null) this.#answer(answer === "yes");
+  }
+
+  #answer(given: boolean): void {
+    this.#asking.abort();
+    if (this.#page.signal.aborted) return;
+    this.#emit("consent", given);
+    if (!given) this.#withdraw("consent");
+    else if (this.#reason === "consent") void this.#reopen();
+  }
+
+  /** Ends the mesh in this page, and lets the worker pass everything, until it is opened again. */
+  #withdraw(reason: string): void {
+    if (this.#role === "off" && this.#reason !== "starting") return;
+    this.#bridge?.configure({ enabled: false, include: [], exclude: [] });
+    this.#end();
+    this.#off(reason);
+  }
+
+  #end(): void {
+    this.#lifetime.abort(new NearcastError("mesh/unavailable", "Cannot use mesh: it was stopped"));
+    this.#lifetime = new AbortController();
+    this.#past.uploaded += this.#host?.counts.uploaded ?? 0;
+    this.#past.rejected += this.#host?.counts.rejected ?? 0;
+    this.#host = undefined;
+    this.#bridge = undefined;
+    this.#tell = undefined;
   }
 
   async #start(): Promise<void> {
     const { signal } = this.#lifetime;
-    this.#bridge = await WorkerBridge.open({
+    const bridge = await WorkerBridge.open({
       workerUrl: this.#config.workerUrl,
       scope: this.#config.scope,
       signal,
@@ -211,8 +279,12 @@ export class Nearcast extends EventTarget {
         onProgress: (report) => this.#countBytes(report),
         onRequest: (report) => this.#countRequest(report),
         onUsed: ({ assetId, from, to }) => this.#host?.used(assetId, from, to),
+        onCrash: () => this.#role === "host" && this.#guard.count(),
+        onRemoved: () => this.#withdraw("removed"),
       },
     });
+    if (signal.aborted) return;
+    this.#bridge = bridge;
     this.#role = "guest";
     this.#reason = undefined;
     this.#applySwitches();
@@ -224,15 +296,14 @@ export class Nearcast extends EventTarget {
       clearInterval(asking);
     });
     // The first request after `start()` must find a host, or it would pass by the mesh.
-    const hosted = this.#bridge.clientId.then((clientId) => this.#controlled(clientId));
+    const hosted = bridge.clientId.then((clientId) => this.#controlled(clientId, signal));
     hosted.catch((error: unknown) => this.#failed(error));
     const outcome = await Promise.race([hosted, elapsed(this.#config.controlTimeoutMs)]);
-    if (outcome === undefined && this.#bridge.foreign) this.#off("another worker");
+    if (outcome === undefined && bridge.foreign) this.#off("another worker");
   }
 
   /** The worker controls this page: its playback counts, and it may become the host. */
-  async #controlled(clientId: string): Promise<"controlled"> {
-    const { signal } = this.#lifetime;
+  async #controlled(clientId: string, signal: AbortSignal): Promise<"controlled"> {
     if (signal.aborted) return "controlled";
     const state = watchPlayback(
       {
@@ -246,12 +317,13 @@ export class Nearcast extends EventTarget {
     );
     this.#ownPlayback = { clientId, state };
     addEventListener("pagehide", () => this.#tell?.({ type: "closing", clientId }), { signal });
-    await runForHost(clientId, { signal, onElected: () => this.#becomeHost() });
+    await runForHost(clientId, { signal, onElected: () => this.#becomeHost(signal) });
     return "controlled";
   }
 
-  #becomeHost(): void {
-    const { signal } = this.#lifetime;
+  #becomeHost(signal: AbortSignal): void {
+    this.#guard.hosting(signal);
+    if (signal.aborted) return;
     this.#host = new MeshHost({
       config: this.#config,
       joinToken: joinTokenSource(this.#config.joinToken, this.#config.tokenUrl),
@@ -392,12 +464,9 @@ export class Nearcast extends EventTarget {
     this.#emit("stats", this.stats());
   }
 
+  /** Where storage is blocked the answer holds for this page. */
   #remember(key: string, yes: boolean): void {
-    try {
-      localStorage.setItem(key, yes ? "yes" : "no");
-    } catch (error) {
-      this.#failed(error); // storage is blocked: the answer holds for this page
-    }
+    if (!remember(key, yes ? "yes" : "no")) this.#failed(new Error(`Cannot remember "${key}"`));
   }
 
   #linkInfo(link: PeerLink): LinkInfo {
@@ -422,25 +491,6 @@ export class Nearcast extends EventTarget {
 
   #emit(type: string, detail: unknown): void {
     this.dispatchEvent(new CustomEvent(type, { detail }));
-  }
-}
-
-/** The first thing missing of all that Nearcast cannot do without. */
-function missingFeature(): string | undefined {
-  if (!globalThis.isSecureContext) return "insecure context";
-  if (!("serviceWorker" in navigator)) return "no service worker";
-  if (typeof RTCPeerConnection !== "function") return "no WebRTC";
-  if (!("locks" in navigator)) return "no Web Locks";
-  if (typeof BroadcastChannel !== "function") return "no BroadcastChannel";
-  if (typeof Promise.withResolvers !== "function" || !("any" in AbortSignal)) return "old browser";
-  return undefined;
-}
-
-function remembered(key: string): string | undefined {
-  try {
-    return localStorage.getItem(key) ?? undefined;
-  } catch {
-    return undefined; // storage is blocked: nobody ever answered
   }
 }
 

@@ -3,6 +3,7 @@
  * starts; inside the SDK only the resolved configuration exists. README.md prints this table.
  * @module
  */
+import type { PromptTexts } from "./consent-prompt.js";
 import { NearcastError } from "./core/errors.js";
 import { absolutePattern } from "./core/url-pattern.js";
 import type { UploadRule } from "./engine/manners.js";
@@ -29,6 +30,18 @@ export interface NearcastOptions {
   readonly scope?: string;
   /** Whether the viewer is asked before the mesh starts. @default "auto" */
   readonly consent?: Consent;
+  /** With `consent: "required"`: whether Nearcast asks by itself. @default true */
+  readonly consentPrompt?: boolean;
+  /** What the prompt says. @default An English sentence */
+  readonly consentText?: string;
+  /** Label of the button that allows. @default "Allow" */
+  readonly consentYes?: string;
+  /** Label of the button that refuses. @default "No, thanks" */
+  readonly consentNo?: string;
+  /** Page that explains more, linked from the prompt. @default none */
+  readonly consentLink?: string;
+  /** Text of that link. @default "Read more" */
+  readonly consentLinkText?: string;
   /** STUN or TURN URLs, separated by spaces or as a list. @default What the server names, usually none */
   readonly ice?: string | readonly string[];
   /** Private addresses of other viewers may be dialled (enterprise networks, test rigs). @default false */
@@ -63,6 +76,8 @@ export interface NearcastConfig {
   readonly workerUrl: string;
   readonly scope: string | undefined;
   readonly consent: Consent;
+  /** `undefined`: the site asks. */
+  readonly prompt: PromptTexts | undefined;
   readonly iceServers: readonly IceServer[];
   readonly lan: boolean;
   readonly joinToken: JoinToken | undefined;
@@ -89,7 +104,9 @@ interface OptionRow {
     | "boolean"
     | "key"
     | "token"
-    | "number";
+    | "number"
+    | "text"
+    | "link";
   readonly default: string | number | boolean | undefined;
   /** How README.md writes a default that is not a constant. */
   readonly shown?: string;
@@ -98,6 +115,10 @@ interface OptionRow {
   readonly choices?: readonly string[];
   readonly meaning: string;
 }
+
+const CONSENT_TEXT =
+  "Viewers of this site can bring each other its films and pictures. If you allow it, your browser passes on parts of what you load here, and the viewers it is linked with see your IP address.";
+const TEXT_MAX_LENGTH = 1_000;
 
 /** The one table of defaults and bounds. */
 export const OPTIONS: { readonly [K in OptionName]-?: OptionRow } = {
@@ -128,8 +149,28 @@ export const OPTIONS: { readonly [K in OptionName]-?: OptionRow } = {
     kind: "choice",
     default: "auto",
     choices: ["auto", "required"],
-    meaning: "`required`: nothing starts before `nearcast.consent(true)`",
+    meaning: "`required`: nothing starts before the viewer agrees, see [Consent](#consent)",
   },
+  consentPrompt: {
+    kind: "boolean",
+    default: true,
+    meaning: "`false`: the site asks, and calls `nearcast.consent()`",
+  },
+  consentText: {
+    kind: "text",
+    default: CONSENT_TEXT,
+    shown: "an English sentence",
+    meaning: "What the prompt says; up to 1000 characters, as are the next ones",
+  },
+  consentYes: { kind: "text", default: "Allow", meaning: "Label of the button that allows" },
+  consentNo: { kind: "text", default: "No, thanks", meaning: "Label of the button that refuses" },
+  consentLink: {
+    kind: "link",
+    default: undefined,
+    shown: "none",
+    meaning: "Page that explains more, linked from the prompt",
+  },
+  consentLinkText: { kind: "text", default: "Read more", meaning: "Text of that link" },
   ice: {
     kind: "ice",
     default: "",
@@ -241,6 +282,7 @@ export function resolveConfig(
     workerUrl: resolvePath("worker", options.worker ?? "/nearcast-sw.js", pageUrl),
     scope: options.scope === undefined ? undefined : resolvePath("scope", options.scope, pageUrl),
     consent: resolveChoice("consent", options.consent) as Consent,
+    prompt: resolvePrompt(options, pageUrl),
     iceServers: listOf(options.ice ?? "", "ice").map(resolveIce),
     lan: resolveBoolean("lan", options.lan),
     joinToken: resolveToken(options.joinToken),
@@ -308,12 +350,41 @@ function resolveChoice(
   throw invalid(name, `be ${choices.map((choice) => `"${choice}"`).join(" or ")}`, value);
 }
 
+function resolvePrompt(options: NearcastOptions, pageUrl: string): PromptTexts | undefined {
+  const text = (name: "consentText" | "consentYes" | "consentNo" | "consentLinkText") =>
+    resolveText(name, options[name] ?? OPTIONS[name].default);
+  const texts = {
+    text: text("consentText"),
+    yes: text("consentYes"),
+    no: text("consentNo"),
+    link: options.consentLink === undefined ? undefined : resolveLink(options.consentLink, pageUrl),
+    linkText: text("consentLinkText"),
+    lang: options.consentText === undefined ? "en" : undefined,
+  };
+  return resolveBoolean("consentPrompt", options.consentPrompt) ? texts : undefined;
+}
+
+function resolveText(name: string, value: unknown): string {
+  const valid = typeof value === "string" && value.trim() !== "" && value.length <= TEXT_MAX_LENGTH;
+  if (valid) return value;
+  throw invalid(name, `be a text of 1 to ${TEXT_MAX_LENGTH} characters`, value);
+}
+
+function resolveLink(value: unknown, pageUrl: string): string {
+  const url = typeof value === "string" && URL.canParse(value, pageUrl) && new URL(value, pageUrl);
+  if (url && /^https?:$/.test(url.protocol)) return url.href;
+  throw invalid("consentLink", "be the URL of a page", value);
+}
+
 function resolveIce(urls: string): IceServer {
   if (/^(stuns?|turns?):/.test(urls)) return { urls };
   throw invalid("ice", "start with stun: or turn:", urls);
 }
 
-function resolveBoolean(name: "lan", value: unknown = OPTIONS[name].default): boolean {
+function resolveBoolean(
+  name: "lan" | "consentPrompt",
+  value: unknown = OPTIONS[name].default,
+): boolean {
   if (typeof value === "boolean") return value;
   throw invalid(name, "be true or false", value);
 }

@@ -32,7 +32,10 @@ export function launch(
   scriptUrl: string | undefined,
 ): { readonly nearcast: Nearcast; readonly ready: Promise<void> } {
   if (running) return running;
-  const nearcast = new Nearcast(resolveConfig(options, { pageUrl: location.href, scriptUrl }));
+  const nearcast = new Nearcast(
+    resolveConfig(options, { pageUrl: location.href, scriptUrl }),
+    scriptUrl,
+  );
   running = { nearcast, ready: nearcast.open() };
   window.nearcast = nearcast;
   return running;

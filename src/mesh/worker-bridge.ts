@@ -21,6 +21,10 @@ export interface BridgeHandlers {
   onProgress(report: ProgressReport): void;
   onRequest(report: RequestReport): void;
   onUsed(report: UsedReport): void;
+  /** Something in the worker failed uncaught. */
+  onCrash(): void;
+  /** The worker has removed itself for good. */
+  onRemoved(): void;
 }
 
 export interface BridgeOptions {
@@ -120,7 +124,32 @@ export class WorkerBridge {
     else if (data.type === "progress") this.#handlers.onProgress(data as ProgressReport);
     else if (data.type === "request") this.#handlers.onRequest(data as RequestReport);
     else if (data.type === "used") this.#handlers.onUsed(data as UsedReport);
+    else if (data.type === "crash") this.#handlers.onCrash();
+    else if (data.type === "removed") this.#handlers.onRemoved();
   }
+}
+
+/** Tells a worker of an earlier visit, if one controls this page, to let all requests pass. */
+export function silenceWorker(): void {
+  navigator.serviceWorker?.controller?.postMessage({
+    nearcast: PROTOCOL_VERSION,
+    type: "hello",
+    build: NEARCAST_BUILD,
+    config: { enabled: false, include: [], exclude: [] },
+  } satisfies PageHello);
+}
+
+/** Unregisters Nearcast's own worker, never another one; pages that it controls keep it until they go. */
+export async function removeWorker({
+  workerUrl,
+  scope = new URL(".", workerUrl).href,
+}: {
+  workerUrl: string;
+  scope: string | undefined;
+}): Promise<void> {
+  const registration = await navigator.serviceWorker?.getRegistration(scope);
+  const ours = registration && runs(registration, workerUrl) && sameScope(registration, scope);
+  if (ours) await registration.unregister();
 }
 
 function runs(registration: ServiceWorkerRegistration, workerUrl: string): boolean {

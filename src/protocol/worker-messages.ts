@@ -65,6 +65,16 @@ export interface UsedReport extends Envelope {
   readonly to: number;
 }
 
+/** Worker → every page: something in the worker failed and nobody caught it. */
+export interface WorkerCrash extends Envelope {
+  readonly type: "crash";
+}
+
+/** Worker → every page: the site has withdrawn Nearcast; this worker removes itself and the databases. */
+export interface WorkerRemoved extends Envelope {
+  readonly type: "removed";
+}
+
 /** Worker → host tab, with a fresh MessagePort on which the rest of the exchange runs. */
 export interface Want extends Envelope {
   readonly type: "want";

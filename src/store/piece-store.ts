@@ -7,21 +7,12 @@
  * request's way ever waits for a write, and every storage failure is reported, never thrown at a request.
  * @module
  */
-import {
-  createStore,
-  del,
-  delMany,
-  entries,
-  get,
-  getMany,
-  set,
-  setMany,
-  type UseStore,
-} from "idb-keyval";
+import { del, delMany, entries, get, getMany, set, setMany, type UseStore } from "idb-keyval";
 import { PieceSet } from "../core/piece-set.js";
 import { bytesOfPiece, type PieceRange, pieceCountOf, windowOf } from "../protocol/asset.js";
 import type { Attestation, Header } from "../protocol/attestation.js";
 import { WINDOW_PIECES } from "../protocol/limits.js";
+import { openStore } from "./open-store.js";
 
 /** What is known of one asset. */
 export interface StoredAsset {
@@ -62,9 +53,9 @@ export class PieceReader {
   protected readonly onError: (error: unknown) => void;
 
   constructor({ onError }: { onError: (error: unknown) => void }) {
-    this.assets = createStore("nearcast-assets", "assets");
-    this.windows = createStore("nearcast-windows", "windows");
-    this.pieces = createStore("nearcast-pieces", "pieces");
+    this.assets = openStore("assets");
+    this.windows = openStore("windows");
+    this.pieces = openStore("pieces");
     this.onError = onError;
   }
 

@@ -3,11 +3,12 @@
  * stopped and started again answers its first requests by it.
  * @module
  */
-import { createStore, get, set, type UseStore } from "idb-keyval";
+import { get, set, type UseStore } from "idb-keyval";
 import type { WorkerConfig } from "../protocol/worker-messages.js";
+import { openStore } from "./open-store.js";
 
 let store: UseStore | undefined;
-const configStore = () => (store ??= createStore("nearcast-config", "config"));
+const configStore = () => (store ??= openStore("config"));
 
 /** @returns The configuration of the last page, or `undefined` if none ever came. */
 export async function loadWorkerConfig(): Promise<WorkerConfig | undefined> {

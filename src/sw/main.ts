@@ -4,6 +4,8 @@
  * @module
  */
 import { clientsClaim } from "workbox-core";
+import { PROTOCOL_VERSION } from "../protocol/limits.js";
+import type { WorkerCrash } from "../protocol/worker-messages.js";
 import { attach } from "./attach.js";
 
 declare const self: ServiceWorkerGlobalScope;
@@ -34,6 +36,15 @@ self.addEventListener("install", (event: RoutableInstallEvent) => {
   }));
   event.addRoutes?.(rules).catch(() => undefined); // an older draft of the API: the fetch handler decides
 });
+
+// The pages count these, and take Nearcast out of this browser when they come in rows (rule R40).
+const crashed = async () => {
+  for (const page of await self.clients.matchAll({ type: "window" })) {
+    page.postMessage({ nearcast: PROTOCOL_VERSION, type: "crash" } satisfies WorkerCrash);
+  }
+};
+self.addEventListener("error", () => void crashed());
+self.addEventListener("unhandledrejection", () => void crashed());
 
 clientsClaim();
 attach({ claim: true });

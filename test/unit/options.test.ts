@@ -24,6 +24,8 @@ const WRONG: Record<(typeof OPTIONS)[Name]["kind"], readonly unknown[]> = {
   boolean: ["true", 1, "yes"],
   token: ["", "token", 7, {}],
   key: ["", "A".repeat(42), "A".repeat(44), `${"A".repeat(42)}+`],
+  text: ["", "  ", "x".repeat(1_001), 7],
+  link: ["javascript:alert(1)", "https://", "data:text/html,x", 7],
   number: [1.5, Number.NaN, Number.POSITIVE_INFINITY, "8", true],
 };
 
@@ -36,6 +38,10 @@ describe("options", () => {
       include: ["https://site.example/**"],
       exclude: [],
       workerUrl: "https://site.example/nearcast-sw.js",
+      prompt: {
+        text: OPTIONS.consentText.default,
+        ...{ yes: "Allow", no: "No, thanks", link: undefined, linkText: "Read more", lang: "en" },
+      },
       ...{ scope: undefined, consent: "auto", iceServers: [], lan: false },
       ...{ joinToken: undefined, tokenUrl: undefined, privacy: "direct" },
       attestationKey: undefined,

@@ -1,0 +1,35 @@
+/**
+ * Opens the databases of this origin that are Nearcast's, and deletes them. A database that somebody wants
+ * gone is let go at once: an open connection would keep it alive.
+ * @module
+ */
+import { createStore, type UseStore } from "idb-keyval";
+
+/** Every database, each with one store of the same name. */
+const DATABASES = ["assets", "windows", "pieces", "config"] as const;
+
+const nameOf = (database: string) => `nearcast-${database}`;
+
+export function openStore(database: (typeof DATABASES)[number]): UseStore {
+  const use = createStore(nameOf(database), database);
+  return (mode, callback) =>
+    use(mode, (store) => {
+      const { db } = store.transaction;
+      db.onversionchange ??= () => db.close();
+      return callback(store);
+    });
+}
+
+/** Deletes all of them. Resolves when they are gone; rejects if the browser refuses. */
+export async function deleteStores(): Promise<void> {
+  await Promise.all(
+    DATABASES.map(
+      (database) =>
+        new Promise<void>((resolve, reject) => {
+          const request = indexedDB.deleteDatabase(nameOf(database));
+          request.onsuccess = () => resolve();
+          request.onerror = () => reject(request.error);
+        }),
+    ),
+  );
+}
