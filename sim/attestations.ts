@@ -45,7 +45,8 @@ export class Attestations {
   /** Bytes that pass through turn out to be attested: neighbours hear that they are on their way. */
   claim(viewer: Viewer, asset: Asset): void {
     if (viewer.have.get(asset.index)?.complete) return;
-    this.#world.mesh.claim(viewer, asset.index, 0, asset.pieceCount);
+    const pieces = { from: 0, to: asset.pieceCount };
+    this.#world.shell.run(viewer, viewer.planner.claim(asset.id, pieces));
   }
 
   /** Pieces that passed through before their attestation was known. */

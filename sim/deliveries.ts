@@ -40,6 +40,8 @@ interface PeerPiece {
 
 const TICK_MS = 50;
 const SILENCE_MS = 2_500;
+/** A viewer that came less than this ago is filling its buffer, with links still on their way. */
+const STARTING_MS = 10_000;
 /** Before the length is known. */
 const EXPECTED_BYTES = 2 ** 20;
 
@@ -140,6 +142,7 @@ export class Deliveries {
 
   /** What the mesh had to offer when the planner chose the origin for a piece. */
   #reasonFor(viewer: Viewer, { asset }: Session, piece: number): FetchReason {
+    if (this.#world.nowMs - viewer.joinedAtMs < STARTING_MS) return "starting";
     let reason: FetchReason = "first";
     for (const peer of viewer.links.keys()) {
       const other = this.#world.alive(peer);

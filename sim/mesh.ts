@@ -4,6 +4,7 @@
  * @module
  */
 import type { CliqueChange } from "../src/engine/cliques.js";
+import type { Command } from "../src/engine/planner.js";
 import { lossCap, pairDraw, rttMs } from "./network.js";
 import { between, seeded } from "./random.js";
 import type { Link, Viewer } from "./viewer.js";
@@ -19,6 +20,9 @@ const JOIN_ROUND_TRIPS = 4;
 const CRASH_SHARE = 0.2;
 const PINGS_LOST_MS = { min: 5_000, max: 10_000 };
 
+/** Links that hear a message at the same time, as the slowest of them does: an event each would be too many. */
+const HEARERS = 4;
+
 /** What one HAVE or claim says; shared by all who hear it. */
 interface Message {
   readonly asset: number;
@@ -26,7 +30,10 @@ interface Message {
   readonly to: number;
   /** `undefined`: all pieces. */
   readonly bits: Uint8Array | undefined;
-  readers: number;
+  readonly hops: number;
+  readonly links: readonly Link[];
+  /** Groups of hearers that have not heard it yet. */
+  pending: number;
 }
 
 export class Mesh {
@@ -51,6 +58,7 @@ export class Mesh {
 
   indexJoined(viewer: Viewer): void {
     viewer.planner.selfId = viewer.id;
+    viewer.planner.serving = viewer.traits.uploads;
     this.#change(this.#world.cliques.join(viewer.index, viewer.title));
   }
 
@@ -74,15 +82,31 @@ export class Mesh {
       queue.push(nowMs + noticedMs + rttMs / 2, KIND.linkDown, peer, viewer.index);
     }
     viewer.links.clear();
+    viewer.hearers = [];
     this.#change(this.#world.cliques.leave(viewer.index));
   }
 
-  #change({ link, unlink }: CliqueChange<number>): void {
+  #change({ link, unlink, changed }: CliqueChange<number>): void {
+    const told = new Map<number, readonly string[]>();
+    for (const member of changed) this.#tellClique(member, told);
     for (const [a, b] of unlink) {
       // Those who lose a neighbour that left notice by themselves.
       if (this.#world.alive(a) && this.#world.alive(b)) this.close(a, b);
     }
     for (const [a, b] of link) this.#dial(a, b);
+  }
+
+  /** What the server tells a member whose clique changed; the same object for all of one clique. */
+  #tellClique(member: number, told: Map<number, readonly string[]>): void {
+    const viewer = this.#world.alive(member);
+    const view = this.#world.cliques.viewOf(member);
+    if (!viewer || !view) return;
+    let members = told.get(view.id);
+    if (!members) {
+      members = [...view.members].map(String);
+      told.set(view.id, members);
+    }
+    viewer.planner.clique = members;
   }
 
   #dial(a: number, b: number): void {
@@ -119,7 +143,7 @@ export class Mesh {
       [from, to],
       [to, from],
     ] as const) {
-      viewer.links.set(peer.index, makeLink(peer.index, rtt, cap));
+      viewer.setLink(peer.index, makeLink(peer.index, rtt, cap));
       viewer.planner.addPeer(peer.id, rtt);
       viewer.lastGreetMs = this.#world.nowMs;
     }
@@ -140,7 +164,7 @@ export class Mesh {
     const link = viewer?.links.get(peer);
     if (!viewer || !link) return;
     link.open = false;
-    viewer.links.delete(peer);
+    viewer.setLink(peer, undefined);
     this.#world.uploads.linkClosed(viewer, link);
     this.#world.shell.run(viewer, viewer.planner.removePeer(String(peer), this.#world.nowMs));
   }
@@ -162,21 +186,22 @@ export class Mesh {
   flush(viewer: Viewer): void {
     viewer.flushing = false;
     for (const [asset, { from, to }] of viewer.news) {
-      this.#tell(viewer, [...viewer.links.values()], asset, from, to);
+      this.#tell(viewer, viewer.hearers, asset, from, to);
     }
     viewer.news.clear();
   }
 
   /** A liar says that it holds what it is only about to ask for. */
   lie(viewer: Viewer, asset: number): void {
-    const links = [...viewer.links.values()];
-    this.#send(KIND.have, viewer, links, { ...{ asset, from: 0, to: 0 }, bits: undefined });
+    this.#send(KIND.have, viewer, viewer.hearers, {
+      ...{ asset, from: 0, to: 0, bits: undefined, hops: 0 },
+    });
   }
 
-  claim(viewer: Viewer, asset: number, from: number, to: number): void {
+  claim(viewer: Viewer, { assetId, from, to, hops }: Extract<Command, { type: "claim" }>): void {
     if (this.#world.config.election === 0) return;
-    const message = { ...{ asset, from, to }, bits: undefined };
-    this.#send(KIND.claim, viewer, [...viewer.links.values()], message);
+    const asset = Number(assetId);
+    this.#send(KIND.claim, viewer, viewer.hearers, { asset, from, to, hops, bits: undefined });
   }
 
   #greet(viewer: Viewer, peer: Viewer): void {
@@ -187,48 +212,60 @@ export class Mesh {
     }
   }
 
+  /** Who does not upload tells nobody what it holds. */
   #tell(viewer: Viewer, links: readonly Link[], asset: number, from: number, to: number): void {
-    const { config } = this.#world;
     const have = viewer.have.get(asset);
-    if (!have || (config.silentNonUploaders === 1 && !viewer.traits.uploads)) return;
+    if (!have || !viewer.traits.uploads) return;
     const start = from & ~7;
     const bits = have.complete ? undefined : have.toBits(start, to);
-    this.#send(KIND.have, viewer, links, { asset, from: start, to, bits });
+    this.#send(KIND.have, viewer, links, { asset, from: start, to, bits, hops: 0 });
   }
 
   #send(
     kind: number,
     viewer: Viewer,
     links: readonly Link[],
-    message: Omit<Message, "readers">,
+    message: Omit<Message, "pending" | "links">,
   ): void {
     if (links.length === 0) return;
     const at = this.#free.pop() ?? this.#messages.length;
-    this.#messages[at] = { ...message, readers: links.length };
-    for (const link of links) {
-      const delayMs = this.#world.controlMs(viewer, link);
-      this.#world.after(delayMs, kind, link.peer, viewer.index, at);
+    const pending = Math.ceil(links.length / HEARERS);
+    this.#messages[at] = { ...message, links, pending };
+    for (let first = 0; first < links.length; first += HEARERS) {
+      const slowest = links[Math.min(first + HEARERS, links.length) - 1] as Link;
+      this.#world.after(this.#world.controlMs(viewer, slowest), kind, viewer.index, at, first);
     }
   }
 
-  /** A HAVE or a claim arrived. */
-  heard(kind: number, to: number, from: number, at: number): void {
-    const message = this.#messages[at];
-    if (!message) return;
-    if (--message.readers === 0) {
+  /** A HAVE or a claim reaches some of those it was sent to. */
+  heard(kind: number, from: number, at: number, first: number): void {
+    const message = this.#messages[at] as Message;
+    if (--message.pending === 0) {
       this.#messages[at] = undefined;
       this.#free.push(at);
     }
-    const viewer = this.#world.alive(to);
-    if (!viewer?.links.has(from)) return;
+    const end = Math.min(first + HEARERS, message.links.length);
+    for (let index = first; index < end; index++) {
+      const viewer = this.#world.alive((message.links[index] as Link).peer);
+      if (viewer?.links.has(from)) this.#hears(kind, viewer, from, message);
+    }
+  }
+
+  #hears(kind: number, viewer: Viewer, from: number, message: Message): void {
     const { planner } = viewer;
     const { id } = this.#world.viewer(from);
     const asset = this.#world.catalogue.at(message.asset);
     const { nowMs } = this.#world;
-    if (kind === KIND.claim) return planner.claimed(id, asset.id, message, nowMs);
+    const { shell } = this.#world;
+    if (kind === KIND.claim) {
+      const { from, to, hops } = message;
+      const claim = { assetId: asset.id, from, to, hops };
+      return shell.run(viewer, planner.claimed(id, claim, nowMs));
+    }
+    if (planner.holdingsOf(id, asset.id) === asset.all) return;
     const { bits, from: start } = message;
     const held = { pieceCount: asset.pieceCount, from: start, bits: bits ?? NOTHING };
-    this.#world.shell.run(
+    shell.run(
       viewer,
       bits
         ? planner.addHoldings(id, asset.id, held, nowMs)
@@ -240,7 +277,7 @@ export class Mesh {
 function makeLink(peer: number, rtt: number, capBytesPerMs: number): Link {
   return {
     ...{ peer, rttMs: rtt, capBytesPerMs, open: true },
-    ...{ outBytes: 0, acceptedBytes: 0, sentBytes: 0, jobs: 0, freeMs: 0, lastSentMs: 0 },
+    ...{ outBytes: 0, jobs: 0, freeMs: 0 },
   };
 }
 

@@ -69,8 +69,12 @@ const LINES: readonly (readonly [string, (result: Result) => string])[] = [
   ],
   ["planned / passed / alone", ({ counts: c }) => `${c.planned} / ${c.passed} / ${c.alone}`],
   [
-    "origin: first / coming / held / passed",
-    ({ counts: { fetchedPieces: f } }) => `${f.first} / ${f.coming} / ${f.held} / ${f.passed}`,
+    "origin: passed / starting",
+    ({ counts: { fetchedPieces: f } }) => `${f.passed} / ${f.starting}`,
+  ],
+  [
+    "origin: first / coming / held",
+    ({ counts: { fetchedPieces: f } }) => `${f.first} / ${f.coming} / ${f.held}`,
   ],
   ["asks / busy / absent", ({ counts: c }) => `${c.asks} / ${c.busy} / ${c.absent}`],
   ["dropped corrupt / stalled", ({ counts: c }) => `${c.droppedCorrupt} / ${c.droppedStalled}`],

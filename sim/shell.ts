@@ -31,7 +31,7 @@ export class Shell {
       case "fetch":
         return deliveries.fetch(viewer, command);
       case "claim":
-        return mesh.claim(viewer, Number(command.assetId), command.from, command.to);
+        return mesh.claim(viewer, command);
       case "fail":
         return deliveries.givenUp(viewer, command.requestId);
       case "drop": {

@@ -35,10 +35,10 @@ class Samples {
 const PIECE_SAMPLE = 8;
 
 /**
- * Why the planner ordered a piece from the origin: no linked peer had it; one was fetching it as well; one
- * held it, but was too slow, busy or silent.
+ * Why the planner ordered a piece from the origin: the viewer has only just come; no linked peer had it; one
+ * was fetching it as well; one held it, but was too slow, busy or silent.
  */
-export type FetchReason = "first" | "coming" | "held";
+export type FetchReason = "starting" | "first" | "coming" | "held";
 
 export class Stats {
   meshBytes = 0;
@@ -58,7 +58,9 @@ export class Stats {
   originRuns = 0;
   linksOpened = 0;
   /** Pieces that planners ordered from the origin. */
-  readonly fetched: Record<FetchReason, number> = { first: 0, coming: 0, held: 0 };
+  readonly fetched: Record<FetchReason, number> = {
+    ...{ starting: 0, first: 0, coming: 0, held: 0 },
+  };
   /** Pieces of requests that passed through. */
   passedPieces = 0;
   readonly drops = { corrupt: 0, stalled: 0 };

@@ -6,7 +6,6 @@
  */
 import { PieceSet } from "../src/core/piece-set.js";
 import type { Command } from "../src/engine/planner.js";
-import { BULK_BUFFERED_MAX_BYTES } from "../src/protocol/limits.js";
 import type { Link, Viewer } from "./viewer.js";
 import { KIND, type World } from "./world.js";
 
@@ -22,8 +21,6 @@ interface Job {
   bytes: number;
   /** The link at the holder's end, once the request is accepted. */
   link: Link | undefined;
-  /** Where the piece ends in the link's queue. */
-  endBytes: number;
   /** The receiver does not wait for it any more. */
   cancelled: boolean;
   genuine: boolean;
@@ -52,7 +49,7 @@ export class Uploads {
     const job: Job = {
       ...{ generation: (this.#jobs[index]?.generation ?? 0) + 1, from: to, to: viewer.index },
       ...{ askId, asset: asset.index, piece, bytes: catalogue.bytesOf(asset, piece) },
-      ...{ link: undefined, endBytes: 0, cancelled: false, genuine: true },
+      ...{ link: undefined, cancelled: false, genuine: true },
     };
     this.#jobs[index] = job;
     viewer.asks.set(askId, index);
@@ -100,7 +97,7 @@ export class Uploads {
       ? holder.policy.busyMs({
           queuedBytes: holder.queuedBytes,
           peers: this.#busyPeers(holder),
-          known: this.#queued(link) > 0,
+          known: link.outBytes > 0,
         })
       : DISABLED_RETRY_MS;
     if (busyMs > 0) return this.#reject(index, holder, link, busyMs);
@@ -109,11 +106,9 @@ export class Uploads {
   }
 
   #accept(index: number, job: Job, holder: Viewer, link: Link): void {
-    link.acceptedBytes += job.bytes;
     link.jobs++;
     this.#account(holder, link, job.bytes);
     job.link = link;
-    job.endBytes = link.acceptedBytes;
     job.genuine = holder.genuine && !holder.wrong.has(`${job.asset} ${job.piece}`);
     this.#world.guard.uploadQueue(holder, link.jobs);
     holder.uploadQueue.jobs.push(index);
@@ -128,8 +123,7 @@ export class Uploads {
       const index = queue.jobs[queue.head++] as number;
       const job = this.#jobs[index] as Job;
       const link = job.link as Link;
-      const taken = job.cancelled && !this.#buffered(job, link);
-      if (link.open && !taken) {
+      if (link.open && !job.cancelled) {
         queue.serving = index;
         const waitMs = holder.policy.spend(job.bytes, this.#world.nowMs);
         const sendMs = job.bytes / holder.traits.uplink;
@@ -147,14 +141,14 @@ export class Uploads {
 
   /** The uplink has sent a piece; loss may let it crawl on the link for longer. */
   uplinkFree(holder: Viewer): void {
-    const { nowMs, queue, config } = this.#world;
+    const { nowMs, queue } = this.#world;
     const index = holder.uploadQueue.serving;
     const job = this.#jobs[index] as Job;
     const link = job.link as Link;
     const sendMs = job.bytes / holder.traits.uplink;
     const onLinkMs = job.bytes / link.capBytesPerMs;
     link.freeMs = Math.max(nowMs, Math.max(link.freeMs, nowMs - sendMs) + onLinkMs);
-    if (config.queuedUntilSent === 1) holder.policy.sample(job.bytes, sendMs);
+    holder.policy.sample(job.bytes, sendMs);
     queue.push(link.freeMs, KIND.pieceOut, index, job.generation);
     this.#serve(holder);
   }
@@ -163,14 +157,10 @@ export class Uploads {
   pieceOut(index: number, generation: number): void {
     const job = this.#job(index, generation);
     if (!job) return;
-    const { nowMs, queue, stats, config } = this.#world;
+    const { nowMs, queue, stats } = this.#world;
     const link = job.link as Link;
     const holder = this.#world.alive(job.from);
     if (holder && link.open) {
-      if (config.queuedUntilSent === 0 && link.outBytes > BULK_BUFFERED_MAX_BYTES) {
-        holder.policy.sample(job.bytes, nowMs - link.lastSentMs);
-      }
-      link.lastSentMs = nowMs;
       holder.uploadedBytes += job.bytes;
       this.#left(holder, job, link);
     }
@@ -235,33 +225,19 @@ export class Uploads {
   }
 
   #left(holder: Viewer, job: Job, link: Link): void {
-    link.sentBytes += job.bytes;
     link.jobs--;
     if (link.open) this.#account(holder, link, -job.bytes);
   }
 
-  /** Bytes of a link that the admission counts. */
-  #queued(link: Link): number {
-    if (this.#world.config.queuedUntilSent === 1) return link.outBytes;
-    return Math.max(0, link.outBytes - BULK_BUFFERED_MAX_BYTES);
-  }
-
-  /** Whether the channel has the piece, so that it cannot be taken back. */
-  #buffered(job: Job, link: Link): boolean {
-    if (this.#world.config.queuedUntilSent === 1) return false;
-    return job.endBytes - link.sentBytes <= BULK_BUFFERED_MAX_BYTES;
-  }
-
   #account(holder: Viewer, link: Link, bytes: number): void {
-    const before = this.#queued(link);
     link.outBytes += bytes;
-    holder.queuedBytes += this.#queued(link) - before;
+    holder.queuedBytes += bytes;
   }
 
   #busyPeers(holder: Viewer): number {
     if (holder.queuedBytes === 0) return 0;
     let peers = 0;
-    for (const link of holder.links.values()) if (this.#queued(link) > 0) peers++;
+    for (const link of holder.links.values()) if (link.outBytes > 0) peers++;
     return peers;
   }
 

@@ -39,13 +39,10 @@ export interface Link {
   /** Goodput that loss allows, in bytes per millisecond. */
   readonly capBytesPerMs: number;
   open: boolean;
-  /** Upload: bytes accepted and not yet out, and running totals of both ends of that queue. */
+  /** Upload: bytes and pieces accepted and not yet out, and when the link has let the last one through. */
   outBytes: number;
-  acceptedBytes: number;
-  sentBytes: number;
   jobs: number;
   freeMs: number;
-  lastSentMs: number;
 }
 
 const REGIONS = 8;
@@ -123,6 +120,8 @@ export class Viewer {
   /** `asset piece` of wrong bytes that were accepted: only a planted bug fills it. */
   readonly wrong = new Set<string>();
   readonly links = new Map<number, Link>();
+  /** The links, nearest first; replaced when they change, never written to. */
+  hearers: readonly Link[] = [];
   pendingLinks = 0;
   lastGreetMs = Number.NEGATIVE_INFINITY;
   readonly avoidedUntilMs = new Map<number, number>();
@@ -166,6 +165,13 @@ export class Viewer {
       nowMs: spec.nowMs,
     });
     this.player = new Player(config, this.traits, spec.nowMs);
+  }
+
+  /** `undefined`: the link is gone. */
+  setLink(peer: number, link: Link | undefined): void {
+    if (link) this.links.set(peer, link);
+    else this.links.delete(peer);
+    this.hearers = [...this.links.values()].sort((a, b) => a.rttMs - b.rttMs);
   }
 
   /** Whether every byte it sends is what was asked for. */

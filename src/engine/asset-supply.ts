@@ -78,16 +78,26 @@ export class AssetSupply {
     return free;
   }
 
-  /** Rate and latency that available holders have for these pieces together. */
+  /**
+   * Rate and latency that holders have for these pieces together until the deadline. One that is busy or was
+   * silent counts for the time that is left once it may be asked again.
+   */
   offerFor(
     pieces: readonly number[],
-    { nowMs, originRateBytesPerMs }: { nowMs: number; originRateBytesPerMs: number },
+    {
+      nowMs,
+      slackMs,
+      originRateBytesPerMs,
+    }: { nowMs: number; slackMs: number; originRateBytesPerMs: number },
   ): MeshOffer {
     let rateBytesPerMs = 0;
     let latencyMs = Number.POSITIVE_INFINITY;
     for (const [peer, held] of this.#holders) {
-      if (!peer.available(nowMs) || !pieces.some((piece) => held.has(piece))) continue;
-      rateBytesPerMs += peer.rateNow(nowMs, originRateBytesPerMs);
+      const leftMs = slackMs - Math.max(0, peer.backoffUntilMs - nowMs);
+      if (leftMs <= 0 && !peer.available(nowMs)) continue;
+      if (!pieces.some((piece) => held.has(piece))) continue;
+      const share = peer.available(nowMs) ? 1 : leftMs / slackMs;
+      rateBytesPerMs += share * peer.rateNow(nowMs, originRateBytesPerMs);
       latencyMs = Math.min(latencyMs, peer.rttMs);
     }
     return { rateBytesPerMs, latencyMs: rateBytesPerMs > 0 ? latencyMs : 0 };

@@ -18,13 +18,25 @@ const LEASE_MS = 2_000;
 const REMEMBERED_MS = 10_000;
 const CLAIMS_PER_ASSET_MAX = 256;
 const ASSETS_MAX = 256;
+/** Claims of others that a viewer passes on: a stream needs some two a second, a flooder gets no more. */
+const RELAYS_PER_S = 8;
+const RELAYS_BURST = 32;
 
 export class Claims {
   readonly #byAsset = new Map<string, Claim[]>();
+  #relays = RELAYS_BURST;
+  #relaysAtMs = 0;
 
-  /** @param pieces An empty range takes back what the peer has claimed of the asset. */
-  add(peerId: string, assetId: string, pieces: PieceRange, nowMs: number): void {
-    if (pieces.from === pieces.to) return this.#takeBack(peerId, assetId, nowMs);
+  /**
+   * @param pieces An empty range takes back what the peer has claimed of the asset.
+   * @returns Whether any of the pieces was not covered before.
+   */
+  add(peerId: string, assetId: string, pieces: PieceRange, nowMs: number): boolean {
+    if (pieces.from === pieces.to) {
+      this.#takeBack(peerId, assetId, nowMs);
+      return false;
+    }
+    const news = !this.#allCovered(assetId, pieces, nowMs);
     const known = (this.#byAsset.get(assetId) ?? []).filter(
       ({ untilMs }) => untilMs + REMEMBERED_MS > nowMs,
     );
@@ -33,6 +45,17 @@ export class Claims {
     this.#byAsset.set(assetId, known.slice(-CLAIMS_PER_ASSET_MAX));
     const [oldest] = this.#byAsset.keys();
     if (this.#byAsset.size > ASSETS_MAX && oldest !== undefined) this.#byAsset.delete(oldest);
+    return news;
+  }
+
+  /** Whether one more claim of somebody else may be passed on; counts it. */
+  mayPassOn(nowMs: number): boolean {
+    const earned = ((nowMs - this.#relaysAtMs) * RELAYS_PER_S) / 1_000;
+    this.#relays = Math.min(RELAYS_BURST, this.#relays + earned);
+    this.#relaysAtMs = nowMs;
+    if (this.#relays < 1) return false;
+    this.#relays--;
+    return true;
   }
 
   /** The peer showed progress with the asset. */
@@ -68,6 +91,18 @@ export class Claims {
   any(assetId: string, nowMs: number): boolean {
     const claims = this.#byAsset.get(assetId) ?? [];
     return claims.some(({ untilMs }) => untilMs + REMEMBERED_MS > nowMs);
+  }
+
+  /** **Cost**: claims of the asset, squared at worst, whatever range a peer names. */
+  #allCovered(assetId: string, { from, to }: PieceRange, nowMs: number): boolean {
+    let at = from;
+    for (let before = -1; before < at && at < to; ) {
+      before = at;
+      for (const { pieces, untilMs } of this.#byAsset.get(assetId) ?? []) {
+        if (untilMs > nowMs && pieces.from <= at && pieces.to > at) at = pieces.to;
+      }
+    }
+    return at >= to;
   }
 
   #of(assetId: string, piece: number): Claim[] {

@@ -1,8 +1,9 @@
 /**
- * Who fetches bytes that nobody near holds yet. A segment is cut into stripes; for each stripe all members
- * of the neighbourhood compute the same ranking, without a message: rank 0 fetches at once and says so,
+ * Who fetches bytes that nobody near holds yet, and when. A segment is cut into stripes; for each stripe all
+ * members of a clique compute the same ranking, without a message: rank 0 fetches at once and says so,
  * rank k only after k steps without a sign of anybody. A member that does not want the stripe costs one
- * step, a member that left as well. This module is pure.
+ * step, a member that left as well. Where a swarm has several cliques, claims come over the bridges too and
+ * end the election there: a few cliques fetch, the others receive. This module is pure.
  *
  * Source: highest random weight hashing, Thaler and Ravishankar, IEEE/ACM ToN 6(1):1-14, 1998.
  * @module
@@ -11,6 +12,63 @@
 /** Pieces of one stripe: 256 KiB, so that the ranges of a segment come from several fetchers. */
 export const STRIPE_PIECES = 4;
 
+export class Election {
+  readonly #linked: () => Iterable<string>;
+  #ranks = new Map<string, number>();
+  #selfId = "";
+  #members: readonly string[] | undefined;
+  #serving = true;
+
+  /** @param linked Ids of the linked peers: the clique of a viewer that no server has put into one. */
+  constructor(linked: () => Iterable<string>) {
+    this.#linked = linked;
+  }
+
+  /** This viewer's own id; empty before the server issued one. */
+  set selfId(selfId: string) {
+    this.#selfId = selfId;
+    this.reset();
+  }
+
+  /** Ids of the clique's members, this viewer's or not; `undefined`: the linked peers are its clique. */
+  set members(members: readonly string[] | undefined) {
+    this.#members = members;
+    this.reset();
+  }
+
+  get members(): readonly string[] | undefined {
+    return this.#members;
+  }
+
+  /** Whether this viewer uploads: one that does not comes last, as nobody could get the bytes from it. */
+  set serving(serving: boolean) {
+    this.#serving = serving;
+    this.reset();
+  }
+
+  get serving(): boolean {
+    return this.#serving;
+  }
+
+  /** Forgets what was computed: the linked peers are other ones, or nothing is requested any more. */
+  reset(): void {
+    this.#ranks.clear();
+  }
+
+  /** How many members come before this viewer in fetching a piece that nobody holds. */
+  rankOf(assetId: string, piece: number): number {
+    const key = stripeKey(assetId, piece);
+    let rank = this.#ranks.get(key);
+    if (rank === undefined) {
+      const members = this.#members ?? [...this.#linked()];
+      const { length } = members;
+      rank = this.#serving ? rankOf(this.#selfId, members, assetId, piece) : length;
+      this.#ranks.set(key, rank);
+    }
+    return rank;
+  }
+}
+
 /** How many members come before `self` for this piece; 0: `self` fetches at once. */
 export function rankOf(
   self: string,
@@ -18,7 +76,7 @@ export function rankOf(
   assetId: string,
   piece: number,
 ): number {
-  const key = `${assetId} ${Math.floor(piece / STRIPE_PIECES)} `;
+  const key = stripeKey(assetId, piece);
   const own = weightOf(key + self);
   let rank = 0;
   for (const member of members) {
@@ -26,6 +84,10 @@ export function rankOf(
     if (weight > own || (weight === own && member > self)) rank++;
   }
   return rank;
+}
+
+function stripeKey(assetId: string, piece: number): string {
+  return `${assetId} ${Math.floor(piece / STRIPE_PIECES)} `;
 }
 
 /**

@@ -260,7 +260,7 @@ export class DeliverySession {
     this.#pieces = rest;
     this.#position = rest.from;
     // The stream that brought them ends: whoever waits for it elects anew.
-    run([{ type: "claim", assetId: asset.assetId, from: rest.from, to: rest.from }]);
+    run(this.#options.planner.claim(asset.assetId, { from: rest.from, to: rest.from }));
     this.#plan(asset);
   }
 
@@ -346,7 +346,7 @@ export class DeliverySession {
     if (!asset || !range || this.closed.aborted) return;
     const { from, to } = piecesOfBytes(range);
     if (this.#passing && from < to && !library.have(asset).hasRange(from, to)) {
-      run([{ type: "claim", assetId: asset.assetId, from, to }]);
+      run(this.#options.planner.claim(asset.assetId, { from, to }));
     }
     await this.#learnUnverified();
   }

@@ -72,7 +72,7 @@ export class Exchange {
         planner.addPeer(link.peerId, link.rttMs ?? RTT_MS);
         gossip.greet(link, now());
         for (const session of this.#sessions.values()) {
-          for (const claim of session.claims()) link.send({ type: "claim", ...claim });
+          for (const claim of session.claims()) link.send({ type: "claim", ...claim, hops: 0 });
         }
         onLink(link, "open");
       },
@@ -96,8 +96,7 @@ export class Exchange {
       },
       onDrop: (link, assetId) =>
         this.run(planner.setHoldings(link.peerId, assetId, undefined, now())),
-      onClaim: (link, { assetId, from, to }) =>
-        planner.claimed(link.peerId, assetId, { from, to }, now()),
+      onClaim: (link, claim) => this.run(planner.claimed(link.peerId, claim, now())),
       onRequest: (link, { id, assetId, piece }) => uploader.accept(link, id, assetId, piece),
       onCancel: (link, id) => uploader.cancel(link, id),
       onPiece: (link, askId, bytes) => void this.#received(link, askId, bytes).catch(onError),
@@ -136,10 +135,7 @@ export class Exchange {
       case "fetch":
         return this.#sessions.get(command.requestId)?.fetch(command);
       case "claim": {
-        const { assetId, from, to } = command;
-        for (const link of this.#neighbours?.open ?? []) {
-          link.send({ type: "claim", assetId, from, to });
-        }
+        for (const link of this.#neighbours?.open ?? []) link.send(command);
         return;
       }
       case "fail":

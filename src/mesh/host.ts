@@ -280,6 +280,7 @@ export class MeshHost {
     const uploads = this.uploadBarrier === undefined;
     if (uploads === this.#uploader.enabled) return;
     this.#uploader.enabled = uploads;
+    this.#planner.serving = uploads;
     this.#gossip.muted = !uploads;
     for (const { asset } of this.#library.holdings()) {
       this.#index?.announce(asset.assetId, { lost: !uploads });

@@ -35,6 +35,9 @@ export const HAVE_MAX_PIECES = 65_536;
 /** Open requests one link keeps in each direction. */
 export const LINK_REQUESTS_MAX = 128;
 
+/** How often a claim is passed on: far enough for the cliques around, not a whole swarm's noise. */
+export const CLAIM_HOPS_MAX = 4;
+
 /** Assets whose holdings are kept for one peer; the oldest is forgotten first. */
 export const HOLDINGS_PER_PEER_MAX = 4_096;
 

@@ -10,7 +10,7 @@
  *              6 reject   id:u32 reason:u8 retryMs:u16                 will not be answered
  *              7 ping     token:u32
  *              8 pong     token:u32
- *             10 claim    asset:16 from:u32 to:u32                     is fetching pieces from the origin
+ *             10 claim    asset:16 from:u32 to:u32 hops:u8             pieces are on their way from the origin
  *     bulk     9 block    id:u32 offset:u32 data[*]                    some bytes of the piece asked for
  *
  * PROTOCOL.md section 1 is the specification. This module is pure: it never touches a channel.
@@ -22,6 +22,7 @@ import { NearcastError } from "../core/errors.js";
 import {
   ASSET_ID_BYTES,
   BLOCK_BYTES,
+  CLAIM_HOPS_MAX,
   CONTROL_MESSAGE_MAX_BYTES,
   HAVE_MAX_PIECES,
 } from "./limits.js";
@@ -38,7 +39,7 @@ export type ControlFrame = Readonly<
   | { type: "reject"; id: number; reason: RejectReason; retryMs: number }
   | { type: "ping"; token: number }
   | { type: "pong"; token: number }
-  | { type: "claim"; assetId: string; from: number; to: number }
+  | { type: "claim"; assetId: string; from: number; to: number; hops: number }
 >;
 
 /** Bytes `[offset, offset + data.byteLength)` of the piece that request `id` asked for. */
@@ -87,10 +88,11 @@ export function encodeControl(frame: ControlFrame): Uint8Array<ArrayBuffer> {
       return begin(8, 4).u32(frame.token).done();
     case "claim":
       if (!isClaimRange(frame)) throw new RangeError("Cannot encode frame: it claims no range");
-      return begin(10, ASSET_ID_BYTES + 8)
+      return begin(10, ASSET_ID_BYTES + 9)
         .raw(assetBytes(frame.assetId))
         .u32(frame.from)
         .u32(frame.to)
+        .u8(frame.hops)
         .done();
   }
 }
@@ -137,7 +139,10 @@ function readControl(r: ByteReader): ControlFrame {
     case 8:
       return { type: "pong", token: r.u32() };
     case 10:
-      return checkedClaim({ type: "claim", assetId: readAsset(r), from: r.u32(), to: r.u32() });
+      return checkedClaim({
+        ...{ type: "claim", assetId: readAsset(r), from: r.u32(), to: r.u32() },
+        hops: r.u8(),
+      });
     default:
       throw malformed(`type ${type}`);
   }
@@ -222,11 +227,12 @@ function checkedHave(frame: HaveFrame): HaveFrame {
 
 type ClaimFrame = Extract<ControlFrame, { type: "claim" }>;
 
-const isClaimRange = ({ from, to }: ClaimFrame) => from <= to && to <= 2 ** 24;
+const isClaimRange = ({ from, to, hops }: ClaimFrame) =>
+  from <= to && to <= 2 ** 24 && hops >= 0 && hops <= CLAIM_HOPS_MAX;
 
 function checkedClaim(frame: ClaimFrame): ClaimFrame {
   if (isClaimRange(frame)) return frame;
-  throw malformed(`a claim of pieces ${frame.from} to ${frame.to}`);
+  throw malformed(`a claim of pieces ${frame.from} to ${frame.to}, ${frame.hops} hops`);
 }
 
 function assertHave(frame: HaveFrame): void {

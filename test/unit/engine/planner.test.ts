@@ -85,22 +85,109 @@ describe("planner", () => {
   it("Planner says what it fetches, and leaves to a neighbour what that one fetches (rule 2)", () => {
     const { planner, link, open } = setUp();
     link("b", []);
-    planner.claimed("b", "asset", { from: 0, to: 4 }, 0);
-    planner.claimed("nobody", "asset", { from: 4, to: 8 }, 0);
+    const claim = { assetId: "asset", hops: 0 };
+    planner.claimed("b", { ...claim, from: 0, to: 4 }, 0);
+    planner.claimed("nobody", { ...claim, from: 4, to: 8 }, 0);
     const commands = [open({ pieces: { from: 0, to: 8 } }), planner.tick(1_999)].flat();
     expect(fetchesOf(commands)).to.deep.equal([{ type: "fetch", requestId: 1, from: 4, to: 8 }]);
     const claims = commands.filter(({ type }) => type === "claim");
-    expect(claims).to.deep.equal([{ type: "claim", assetId: "asset", from: 4, to: 8 }]);
+    expect(claims).to.deep.equal([{ type: "claim", assetId: "asset", from: 4, to: 8, hops: 4 }]);
     // The lease ends, and with it the wait; one more step if the other ranks first.
     expect(fetchesOf(planner.tick(2_300))).to.deep.equal([
       { type: "fetch", requestId: 1, from: 0, to: 4 },
     ]);
   });
 
+  it("Planner passes a claim on once, one hop less, in a clique and while it uploads", () => {
+    const { planner, link } = setUp();
+    for (const peer of ["b", "c"]) link(peer, []);
+    const claim = { assetId: "asset", from: 0, to: 4, hops: 2 };
+    expect(planner.claimed("b", claim, 0), "no clique").to.deep.equal([]);
+    planner.clique = ["b", "c", "d"];
+    const other = { ...claim, from: 4, to: 8 };
+    expect(planner.claimed("b", other, 0)).to.deep.equal([{ type: "claim", ...other, hops: 1 }]);
+    expect(planner.claimed("c", { ...other, from: 5 }, 0), "no news").to.deep.equal([]);
+    expect(planner.claimed("c", { ...claim, from: 8, to: 9, hops: 0 }, 0)).to.deep.equal([]);
+    planner.serving = false;
+    expect(planner.claimed("c", { ...claim, from: 9, to: 10 }, 0)).to.deep.equal([]);
+    expect(planner.claim("asset", claim), "nobody could get it from here").to.deep.equal([]);
+  });
+
+  it("Planner passes on no more than a burst of a flooder's claims", () => {
+    const { planner, link } = setUp();
+    link("flooder", []);
+    planner.clique = ["flooder"];
+    const flood = (nowMs: number) =>
+      Array.from({ length: 1_000 }, (_, at) =>
+        planner.claimed("flooder", { assetId: `${nowMs} ${at}`, from: 0, to: 4, hops: 4 }, nowMs),
+      ).flat().length;
+    expect(flood(0)).to.equal(32);
+    expect(flood(1_000)).to.equal(8);
+  });
+
+  it("Planner ranks itself among the clique's members, linked or not", () => {
+    const members = Array.from({ length: 9 }, (_, index) => `viewer-${index}`);
+    const fetchers = members.filter((self) => {
+      const { planner, link, open } = setUp();
+      planner.selfId = self;
+      planner.clique = members;
+      link("viewer-0", []);
+      return fetchesOf(open({ pieces: { from: 0, to: 4 } })).length > 0;
+    });
+    expect(fetchers, "one of them has rank 0").to.have.length(1);
+  });
+
+  it("Planner leaves the origin to others while it does not upload, as long as there is time", () => {
+    const { planner, link, open } = setUp();
+    link("b", []);
+    planner.clique = ["b", "c"];
+    planner.serving = false;
+    expect(open({ pieces: { from: 0, to: 4 } })).to.deep.equal([]);
+    const commands = [500, 1_000, 1_500].flatMap((nowMs) => planner.tick(nowMs));
+    expect(commands).to.deep.equal([{ type: "fetch", requestId: 1, from: 0, to: 4 }]);
+  });
+
+  it("Planner asks for the rarest piece first while there is time, else in order (rule 1)", () => {
+    for (const [deadlineMs, first] of [
+      [FAR_MS, 2],
+      [1_000, 0],
+    ] as const) {
+      const { link, open } = setUp();
+      link("a", [0, 1, 2]);
+      link("b", [0, 1]);
+      const asks = asksOf(open({ pieces: { from: 0, to: 3 }, deadlineMs }));
+      expect(asks[0]?.piece).to.equal(first);
+    }
+  });
+
+  it("Planner plans with what a peer adds, once, and forgets it with the peer", () => {
+    const { planner, link, open } = setUp();
+    link("a", []);
+    planner.clique = ["b", "c"];
+    planner.serving = false;
+    expect(open({ pieces: { from: 0, to: 8 } })).to.deep.equal([]);
+    const held = (...bits: number[]) => ({
+      pieceCount: COUNT,
+      from: 0,
+      bits: Uint8Array.from(bits),
+    });
+    expect(planner.addHoldings("nobody", "asset", held(1), 5)).to.deep.equal([]);
+    const pieces = (commands: readonly Command[]) => asksOf(commands).map(({ piece }) => piece);
+    expect(pieces(planner.addHoldings("a", "asset", held(0b0000_0001), 5))).to.deep.equal([7]);
+    expect(pieces(planner.addHoldings("a", "asset", held(0b1000_0001), 6))).to.deep.equal([0]);
+    expect(pieces(planner.addHoldings("a", "asset", held(0b1110_0001), 7)), "full").to.be.empty;
+    expect(planner.addHoldings("a", "asset", held(0b1110_0001), 8), "no news").to.be.empty;
+    link("d", [1]);
+    expect(planner.holdingsOf("a", "asset")?.size).to.equal(4);
+    planner.setHoldings("a", "asset", undefined, 9);
+    expect(planner.heldByPeers("asset", { from: 2, to: 8 })).to.equal(false);
+    expect(planner.heldByPeers("asset", { from: 0, to: 8 })).to.equal(true);
+  });
+
   it("Planner waits for no neighbour when time is short (rule 2)", () => {
     const { planner, link, open } = setUp();
     link("b", []);
-    planner.claimed("b", "asset", { from: 0, to: 8 }, 0);
+    planner.claimed("b", { assetId: "asset", from: 0, to: 8, hops: 0 }, 0);
     expect(fetchesOf(open({ pieces: { from: 0, to: 8 }, deadlineMs: 400 }))).to.have.length(1);
   });
 

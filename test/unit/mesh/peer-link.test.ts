@@ -153,14 +153,14 @@ function peerLinkContract(name: string, make: () => Promise<ConnectionPair>): vo
     a.link.request(1, { assetId: ASSET, piece: 0 }, 10);
     b.link.send({ type: "reject", id: 1, reason: "busy", retryMs: 150 });
     b.link.send({ type: "have", assetId: ASSET, pieceCount: 9, from: 0, bits });
-    b.link.send({ type: "claim", assetId: ASSET, from: 4, to: 8 });
+    b.link.send({ type: "claim", assetId: ASSET, from: 4, to: 8, hops: 1 });
     b.link.send({ type: "drop", assetId: ASSET });
     await until("the drop is there", () => a.has("drop"));
     const heard = a.heard.filter(([what]) => ["reject", "have", "claim", "drop"].includes(what));
     expect(heard).to.deep.equal([
       ["reject", 1, "busy", 150],
       ["have", { type: "have", assetId: ASSET, pieceCount: 9, from: 0, bits }],
-      ["claim", { type: "claim", assetId: ASSET, from: 4, to: 8 }],
+      ["claim", { type: "claim", assetId: ASSET, from: 4, to: 8, hops: 1 }],
       ["drop", ASSET],
     ]);
     pair.close();

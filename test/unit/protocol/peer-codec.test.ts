@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import {
   BLOCK_BYTES,
+  CLAIM_HOPS_MAX,
   CONTROL_MESSAGE_MAX_BYTES,
   HAVE_MAX_PIECES,
 } from "../../../src/protocol/limits.js";
@@ -248,17 +249,23 @@ describe("peer-codec", () => {
   });
 
   it("encodeControl() and decodeControl() know a claim of the largest asset, and one of nothing", () => {
-    const claim = (from: number, to: number) =>
-      encodeControl({ type: "claim", assetId: ASSET_ID, from, to });
+    const claim = (from: number, to: number, hops = 2) =>
+      encodeControl({ type: "claim", assetId: ASSET_ID, from, to, hops });
     expect([...claim(1, 0x01020304 & 0xffffff)]).to.deep.equal([
-      ...[10, ...ASSET_BYTES, 0, 0, 0, 1, 0, 2, 3, 4],
+      ...[10, ...ASSET_BYTES, 0, 0, 0, 1, 0, 2, 3, 4, 2],
     ]);
     expect(decodeControl(claim(0, 2 ** 24))).to.deep.equal({
-      ...{ type: "claim", assetId: ASSET_ID, from: 0, to: 2 ** 24 },
+      ...{ type: "claim", assetId: ASSET_ID, from: 0, to: 2 ** 24, hops: 2 },
     });
     expect(decodeControl(claim(3, 3))).to.deep.equal({
-      ...{ type: "claim", assetId: ASSET_ID, from: 3, to: 3 },
+      ...{ type: "claim", assetId: ASSET_ID, from: 3, to: 3, hops: 2 },
     });
+    expect(() => claim(0, 1, CLAIM_HOPS_MAX + 1)).to.throw(RangeError);
+    const tooFar = claim(0, 1);
+    tooFar[25] = CLAIM_HOPS_MAX + 1;
+    expect(() => decodeControl(tooFar))
+      .to.throw()
+      .with.property("code", "protocol/malformed");
     for (const [from, to] of [
       [4, 3],
       [0, 2 ** 24 + 1],
