@@ -81,6 +81,11 @@ const FLAGS: Readonly<Record<string, Flag>> = {
     kind: "number",
     help: "sockets of one address (64)",
   },
+  "connections-per-address-max": {
+    option: "connectionsPerAddressMax",
+    kind: "number",
+    help: "TCP connections of one address (2048)",
+  },
   "viewers-per-site-max": {
     option: "viewersPerSiteMax",
     kind: "number",

@@ -57,6 +57,8 @@ export interface ServerOptions extends SiteSettings {
   readonly messagesBurst?: number;
   /** Sockets of one public address (of one /64 with IPv6). @default 64 */
   readonly socketsPerAddressMax?: number;
+  /** TCP connections of one address, half-open ones included; not behind a proxy. @default 2048 */
+  readonly connectionsPerAddressMax?: number;
   /** @default 50000 */
   readonly viewersMax?: number;
   /** Sockets of one site. @default 50000 */
@@ -123,6 +125,7 @@ export const NUMBERS = {
   messagesPerSecond: { default: 30, min: 1, max: 1_000_000 },
   messagesBurst: { default: 60, min: 1, max: 1_000_000 },
   socketsPerAddressMax: { default: 64, min: 1, max: 1_000_000 },
+  connectionsPerAddressMax: { default: 2_048, min: 1, max: 1_000_000 },
   viewersMax: { default: 50_000, min: 1, max: 1_000_000 },
   viewersPerSiteMax: { default: 50_000, min: 1, max: 1_000_000 },
   joinsPerMinutePerAddress: { default: 240, min: 1, max: 1_000_000 },

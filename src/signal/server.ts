@@ -15,6 +15,7 @@ import { OriginClient } from "./attest/origin-request.js";
 import { openSigner, type Signer } from "./attest/signer.js";
 import { createRoutes } from "./http-routes.js";
 import { IndexService } from "./index-service.js";
+import { localityOf } from "./locality.js";
 import { MemoryIndex } from "./memory-index.js";
 import { Metrics } from "./metrics.js";
 import { invalid } from "./option-checks.js";
@@ -45,8 +46,12 @@ export interface NearcastServer {
 /** Time that viewers get to close their sockets. */
 const DRAIN_MS = 1_500;
 
-/** Time a client may take to send the head of a request. */
-const HEADERS_TIMEOUT_MS = 10_000;
+/** Time a client may take to send the head of a request, and how often that is looked at. */
+const HEADERS_TIMEOUT_MS = 5_000;
+const CHECK_INTERVAL_MS = 1_000;
+
+/** A browser sends some twenty. */
+const HEADERS_MAX = 100;
 
 /**
  * Starts signaling server and index; resolves when it listens.
@@ -83,7 +88,7 @@ export async function startServer(options: ServerOptions): Promise<NearcastServe
     onSocket: (upgraded) => desk.welcome(upgraded),
   });
   const server = createServer(
-    { headersTimeout: HEADERS_TIMEOUT_MS },
+    { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: CHECK_INTERVAL_MS },
     createRoutes({
       issueId: () => ids.issue(),
       remoteConfigOf: (siteOrigin) => sites().of(siteOrigin).remote,
@@ -97,6 +102,8 @@ export async function startServer(options: ServerOptions): Promise<NearcastServe
       onRequest: config.onRequest,
     }),
   );
+  server.maxHeadersCount = HEADERS_MAX;
+  if (!config.trustProxy) capConnections(server, config.connectionsPerAddressMax);
   server.on("upgrade", (request, socket, head) => gate.handle(request, socket, head));
   server.on("clientError", (_error, socket) => socket.destroy());
   const port = await listen(server, config);
@@ -184,6 +191,25 @@ async function resolveRoot(root: string): Promise<string> {
     // told below
   }
   throw invalid("root", "must be a folder that exists", root);
+}
+
+/** Half-open connections cost memory long before they are viewers (threat E7). */
+function capConnections(server: Server, max: number): void {
+  const perAddress = new Map<string, number>();
+  server.on("connection", (socket) => {
+    const { address } = localityOf(socket.remoteAddress ?? "unknown");
+    const open = perAddress.get(address) ?? 0;
+    if (open >= max) {
+      socket.destroy();
+      return;
+    }
+    perAddress.set(address, open + 1);
+    socket.once("close", () => {
+      const left = (perAddress.get(address) ?? 1) - 1;
+      if (left > 0) perAddress.set(address, left);
+      else perAddress.delete(address);
+    });
+  });
 }
 
 function listen(server: Server, { host, port }: ServerConfig): Promise<number> {

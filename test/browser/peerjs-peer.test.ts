@@ -77,7 +77,7 @@ describe("Signaling", () => {
     await until(() => into.control.readyState === "closed");
   });
 
-  it("Signaling ignores offers for any serializer but raw, and of media", async () => {
+  it("F1, R45: Signaling ignores offers for any serializer but raw, and of media", async () => {
     const [evil, victim] = [await open(), await open()];
     const sdp = { type: "offer", sdp: "v=0\r\n" };
     for (const serialization of ["binary", "json", "nosuch", "constructor", "__proto__"]) {
@@ -96,7 +96,7 @@ describe("Signaling", () => {
     expect(victim.errors).to.deep.equal([]);
   });
 
-  it("Signaling keeps no candidate for a connection that does not exist", async () => {
+  it("F3: Signaling keeps no candidate for a connection that does not exist", async () => {
     const [evil, victim] = [await open(), await open()];
     for (let stray = 0; stray < 20; stray++) {
       const payload = { candidate: { candidate: "" }, type: "data", connectionId: `dc_${stray}` };
@@ -107,7 +107,7 @@ describe("Signaling", () => {
     expect(victim.errors).to.deep.equal([]);
   });
 
-  it("Signaling closes further channels that a peer opens in its connection", async () => {
+  it("B5, R45: Signaling closes further channels that a peer opens in its connection", async () => {
     const [a, b] = [await open(), await open()];
     const out = a.signaling.dial(b.id);
     if (!out) throw new Error("no connection");

@@ -150,7 +150,7 @@ test("a HEAD that the origin cannot answer leaves the word to the configuration"
   assert.equal(attestation.expiresMs - attestation.issuedMs, 5_000);
 });
 
-test("nothing outside the folder is reached, whatever the URL says", async (t) => {
+test("E11, R63: nothing outside the folder is reached, whatever the URL says", async (t) => {
   const { root, viewer, put, url } = await setUp(t, { path: "/media/" });
   const outside = await folderFor(t);
   await writeFile(join(outside, "secret.bin"), "secret");
@@ -190,7 +190,7 @@ test("nothing outside the folder is reached, whatever the URL says", async (t) =
   assert.equal(good.attestation.length, 5);
 });
 
-test("URLs below no allowed origin, or with credentials, are refused", async (t) => {
+test("E11, R63: URLs below no allowed origin, or with credentials, are refused", async (t) => {
   const { viewer, put, url } = await setUp(t, { path: "/media/" });
   await put("a.bin", "hello");
   const a = await viewer();
@@ -272,7 +272,7 @@ test("who joins gets the newest attestations of its groups, after joined", async
   );
 });
 
-test("a URL with a query, which may be personal, is told to nobody else", async (t) => {
+test("C7: a URL with a query, which may be personal, is told to nobody else", async (t) => {
   const { viewer, put, url } = await setUp(t);
   await put("a.bin", "hello");
   const [asker, member] = await Promise.all([viewer(), viewer()]);

@@ -102,7 +102,7 @@ test("the version is the ETag, else the date and length, else the body's digest"
   assert.equal((await a.want(url("none.bin?large"))).refused.reason, "no validator");
 });
 
-test("what must not be shared, or is not consistent, is refused with a reason", async (t) => {
+test("C5, C8, E11, R63: what must not be shared, or is not consistent, is refused with a reason", async (t) => {
   const body = bodyOf(1_000);
   const good = (headers) => (request, response) => serve(request, response, { body, headers });
   const scripts = {
@@ -175,7 +175,7 @@ test("what must not be shared, or is not consistent, is refused with a reason", 
   assert.match(text, /nearcast_attested_windows_total 0\n/);
 });
 
-test("an attestation for one site's viewers is not given to another's", async (t) => {
+test("C5: an attestation for one site's viewers is not given to another's", async (t) => {
   const { origin, viewer, url } = await setUp(t, (request, response) =>
     serve(request, response, {
       body: bodyOf(10),

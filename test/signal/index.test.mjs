@@ -77,7 +77,7 @@ test("join answers with members of the same groups, with their distance", async 
   );
 });
 
-test("join answers at most eight peers, at most two of a prefix while there are others", async (t) => {
+test("D2, B7, R67: join answers at most eight peers, at most two of a prefix while there are others", async (t) => {
   const { viewer } = await setUp(t);
   const crowd = await Promise.all(
     Array.from({ length: 30 }, (_, n) => viewer(`127.0.${n < 15 ? 0 : n}.${n + 1}`)),
@@ -165,7 +165,7 @@ test("a holder is forgotten with its socket", async (t) => {
   assert.deepEqual((await asker.want(url)).holders, []);
 });
 
-test("beyond the caps the oldest groups and announcements are forgotten", async (t) => {
+test("B2, R58: beyond the caps the oldest groups and announcements are forgotten", async (t) => {
   const { viewer, url, assetId } = await setUp(t);
   const [a, b] = [await viewer(), await viewer()];
   await a.join(GROUP);
@@ -183,7 +183,7 @@ test("beyond the caps the oldest groups and announcements are forgotten", async 
   assert.equal((await b.want(url)).holders.length, 0);
 });
 
-test("a malformed index message is answered with an error and changes nothing", async (t) => {
+test("E9: a malformed index message is answered with an error and changes nothing", async (t) => {
   const { viewer } = await setUp(t);
   const a = await viewer();
   for (const message of [

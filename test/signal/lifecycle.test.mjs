@@ -70,7 +70,7 @@ test("GET /healthz counts viewers", async (t) => {
   assert.deepEqual(await response.json(), { status: "ok", viewers: 1 });
 });
 
-test("GET /metrics prints what happened in the format of Prometheus", async (t) => {
+test("R58: GET /metrics prints what happened in the format of Prometheus", async (t) => {
   const server = await serverFor(t);
   const [a, b] = [await viewerFor(t, server), await viewerFor(t, server)];
   a.say({ type: "HEARTBEAT" });
@@ -129,7 +129,7 @@ test("with * any site and clients without Origin may connect", async (t) => {
   await viewerFor(t, server, { origin: undefined, id: await idFrom(server) });
 });
 
-test("logs hold neither addresses nor query strings", async (t) => {
+test("R66: logs hold neither addresses nor query strings", async (t) => {
   const lines = [];
   const root = await folderFor(t);
   await writeFile(join(root, "a.bin"), bodyOf(10));

@@ -56,7 +56,7 @@ test("two stock clients exchange OFFER, ANSWER, CANDIDATE and LEAVE", async (t) 
   assert.deepEqual(await b.heard(isType("LEAVE")), { type: "LEAVE", src: a.id, dst: b.id });
 });
 
-test("a source that the client claims is overwritten", async (t) => {
+test("B3, R57: a source that the client claims is overwritten", async (t) => {
   const server = await serverFor(t);
   const [a, b] = [await viewerFor(t, server), await viewerFor(t, server)];
   a.say({ ...offer(b.id), src: "somebody-else" });
@@ -65,7 +65,7 @@ test("a source that the client claims is overwritten", async (t) => {
   assert.equal((await b.heard(isType("OFFER"))).src, a.id);
 });
 
-test("messages of the server, media calls and unknown serializers are not relayed", async (t) => {
+test("F1, R45: messages of the server, media calls and unknown serializers are not relayed", async (t) => {
   const server = await serverFor(t);
   const [a, b] = [await viewerFor(t, server), await viewerFor(t, server)];
   for (const type of ["OPEN", "ERROR", "ID-TAKEN", "INVALID-KEY", "EXPIRE", "NONSENSE"]) {
@@ -87,7 +87,7 @@ test("messages of the server, media calls and unknown serializers are not relaye
   }
 });
 
-test("a message to an absent peer expires at once and is never delivered later", async (t) => {
+test("E4, R62: a message to an absent peer expires at once and is never delivered later", async (t) => {
   const server = await serverFor(t);
   const a = await viewerFor(t, server);
   const id = await idFrom(server);
@@ -100,7 +100,7 @@ test("a message to an absent peer expires at once and is never delivered later",
   assert.deepEqual(b.messages, []);
 });
 
-test("LEAVE without a destination ends the socket", async (t) => {
+test("E2, R56: LEAVE without a destination ends the socket", async (t) => {
   const server = await serverFor(t);
   const [a, b] = [await viewerFor(t, server), await viewerFor(t, server)];
   a.say({ type: "LEAVE" });
@@ -109,7 +109,7 @@ test("LEAVE without a destination ends the socket", async (t) => {
   await b.heard(isType("EXPIRE"));
 });
 
-test("an id that the server did not issue is refused", async (t) => {
+test("E2, E3: an id that the server did not issue is refused", async (t) => {
   const server = await serverFor(t);
   const issued = await idFrom(server);
   const forged = issued.replace(/^./, (digit) => (digit === "0" ? "1" : "0"));
@@ -130,7 +130,7 @@ test("a wrong key or a missing token is refused", async (t) => {
   await Promise.all([wrongKey.closed, noToken.closed]);
 });
 
-test("a new socket with the same id and token takes over, with its announcements kept", async (t) => {
+test("E3, R56: a new socket with the same id and token takes over, with its announcements kept", async (t) => {
   const server = await serverFor(t);
   const group = "http://o.test/g/";
   const [a, other] = [await viewerFor(t, server), await viewerFor(t, server)];
@@ -146,7 +146,7 @@ test("a new socket with the same id and token takes over, with its announcements
   await again.heard(isType("OFFER"));
 });
 
-test("an id is taken for any other token, also for a while after its socket is gone", async (t) => {
+test("E3, R56: an id is taken for any other token, also for a while after its socket is gone", async (t) => {
   const server = await serverFor(t);
   const a = await viewerFor(t, server);
   const thief = await connect(t, server, { id: a.id });
@@ -159,7 +159,7 @@ test("an id is taken for any other token, also for a while after its socket is g
   await viewerFor(t, server, { id: a.id, token: a.token });
 });
 
-test("malformed frames are ignored and the socket lives on", async (t) => {
+test("E1, E9: malformed frames are ignored and the socket lives on", async (t) => {
   const server = await serverFor(t);
   const a = await viewerFor(t, server);
   const frames = ["", "{", "null", "[]", "1", `"x"`, "{}", `{"type":null}`, `{"type":["OFFER"]}`];
@@ -168,7 +168,7 @@ test("malformed frames are ignored and the socket lives on", async (t) => {
   assert.equal((await a.settled()).type, "joined");
 });
 
-test("an oversize frame closes only the socket that sent it", async (t) => {
+test("E1, R60: an oversize frame closes only the socket that sent it", async (t) => {
   const server = await serverFor(t);
   const [a, b] = [await viewerFor(t, server), await viewerFor(t, server)];
   a.say("x".repeat(16_385));
@@ -176,7 +176,7 @@ test("an oversize frame closes only the socket that sent it", async (t) => {
   assert.equal((await b.settled()).type, "joined");
 });
 
-test("many tiny fragments close only the socket that sent them", async (t) => {
+test("E5, R60: many tiny fragments close only the socket that sent them", async (t) => {
   const server = await serverFor(t);
   const [a, b] = [await viewerFor(t, server), await viewerFor(t, server)];
   for (let part = 0; part < 20; part++) a.ws.send("x", { fin: false });
@@ -184,7 +184,7 @@ test("many tiny fragments close only the socket that sent them", async (t) => {
   assert.equal((await b.settled()).type, "joined");
 });
 
-test("messages above the budget are dropped, and a socket that goes on is closed", async (t) => {
+test("R58: messages above the budget are dropped, and a socket that goes on is closed", async (t) => {
   const server = await serverFor(t, { messagesPerSecond: 1, messagesBurst: 5 });
   const [a, b] = [await viewerFor(t, server), await viewerFor(t, server)];
   for (let sent = 0; sent < 100; sent++) a.say(offer("nobody"));
@@ -194,7 +194,7 @@ test("messages above the budget are dropped, and a socket that goes on is closed
   assert.equal(await a.closed, 1008);
 });
 
-test("offers that flood one viewer expire instead of reaching it", async (t) => {
+test("F2: offers that flood one viewer expire instead of reaching it", async (t) => {
   const server = await serverFor(t, { messagesBurst: 1_000 });
   const [a, b] = [await viewerFor(t, server), await viewerFor(t, server)];
   for (let sent = 0; sent < 200; sent++) a.say(offer(b.id));
@@ -205,7 +205,7 @@ test("offers that flood one viewer expire instead of reaching it", async (t) => 
   assert.equal(a.messages.filter(isType("EXPIRE")).length, 200 - arrived);
 });
 
-test("private candidates are dropped where the operator wants no LAN links", async (t) => {
+test("D5, R51: private candidates are dropped where the operator wants no LAN links", async (t) => {
   const server = await serverFor(t, { lan: false });
   const [a, b] = [await viewerFor(t, server), await viewerFor(t, server)];
   const line = (address) => `candidate:1 1 udp 1 ${address} 9 typ host`;
@@ -224,7 +224,7 @@ test("private candidates are dropped where the operator wants no LAN links", asy
   );
 });
 
-test("upgrades are refused for other sites, other paths and clients without Origin", async (t) => {
+test("E13, C1, R59: upgrades are refused for other sites, other paths and clients without Origin", async (t) => {
   const server = await serverFor(t);
   assert.equal(await refusedUpgrade(server, { origin: "http://evil.test" }), 403);
   assert.equal(await refusedUpgrade(server, {}), 403);
@@ -243,7 +243,7 @@ test("upgrades on other paths go to the embedder if it wants them", async (t) =>
   assert.deepEqual(paths, ["/socket.io"]);
 });
 
-test("one address gets so many sockets and no more", async (t) => {
+test("B8, C2, R58: one address gets so many sockets and no more", async (t) => {
   const server = await serverFor(t, { socketsPerAddressMax: 2 });
   const a = await viewerFor(t, server);
   await viewerFor(t, server);
@@ -290,7 +290,7 @@ test("a socket that answers no ping is cut and leaves the index", async (t) => {
   assert.equal(code, 1006);
 });
 
-test("a viewer that does not read is cut instead of being buffered", async (t) => {
+test("E4, R61: a viewer that does not read is cut instead of being buffered", async (t) => {
   const server = await serverFor(t, { messagesPerSecond: 1e6, messagesBurst: 1e6 });
   const [a, slow] = [await viewerFor(t, server), await viewerFor(t, server)];
   for (const viewer of [slow, a]) await viewer.join("http://site.test/g/");
