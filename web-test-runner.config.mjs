@@ -41,7 +41,10 @@ export default {
   plugins: [
     // webrtc-adapter's `sdp` says `module` but is CommonJS inside; without `strictRequires: false`
     // the adapter emits no default export.
-    fromRollup(commonjs)({ include: ["**/node_modules/sdp/**"], strictRequires: false }),
+    fromRollup(commonjs)({
+      include: ["**/node_modules/{sdp,http-cache-semantics}/**"],
+      strictRequires: false,
+    }),
     esbuildPlugin({
       ts: true,
       js: true, // Workbox reads process.env.NODE_ENV, which `define` must replace

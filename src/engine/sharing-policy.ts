@@ -145,7 +145,8 @@ function parseHttpDate(text: string): number {
 }
 
 /**
- * Directives by lower-case name; the first of duplicates wins, quotes are removed.
+ * Directives by lower-case name, quotes removed. Duplicates that disagree leave a directive without a value,
+ * so that no freshness is read from them (RFC 9111 section 4.2.1: the first one, or stale).
  *
  * @returns `undefined` if a quote is left open: what it hides cannot be known.
  */
@@ -156,7 +157,8 @@ export function parseCacheControl(text: string): ReadonlyMap<string, string> | u
     /([!#$%&'*+.^_`|~\w-]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^\s,]*)))?/g,
   )) {
     const key = name.toLowerCase();
-    if (!directives.has(key)) directives.set(key, quoted ?? plain ?? "");
+    const value = quoted ?? plain ?? "";
+    directives.set(key, directives.has(key) && directives.get(key) !== value ? "" : value);
   }
   return directives;
 }

@@ -149,7 +149,7 @@ const responseRules: [
   [
     "S7: only explicit freshness, s-maxage before max-age before Expires",
     [
-      ...cacheControl("max-age=0, s-maxage=60", 'max-age="60"', "max-age=60, max-age=0"),
+      ...cacheControl("max-age=0, s-maxage=60", 'max-age="60"', "max-age=60, max-age=60"),
       response([
         ["expires", LATER],
         ["date", DATE],
@@ -160,6 +160,7 @@ const responseRules: [
       response([]),
       ...cacheControl("public", "s-maxage=0, max-age=60", "max-age=0", "max-age=-1", "max-age=1.5"),
       ...cacheControl("max-age", "max-age=soon", "max-age=0x10", "max-age=99999999999"),
+      ...cacheControl("max-age=60, max-age=0", "max-age=0, max-age=60", "s-maxage=60, s-maxage=9"),
       response([
         ["expires", DATE],
         ["date", LATER],
@@ -343,11 +344,14 @@ describe("sharing-policy", () => {
     expect(decideSharing(facts)).to.have.property("reason", "Cache-Control: private");
   });
 
-  it("parseCacheControl() reads names, tokens and quoted strings; the first of duplicates wins", () => {
-    const parsed = parseCacheControl('Public,MAX-AGE=5 , max-age=9,x="a, no-store",y="q\\"r", z=');
+  it("parseCacheControl() reads names, tokens and quoted strings; duplicates that disagree say nothing", () => {
+    const parsed = parseCacheControl(
+      'Public,MAX-AGE=5 , max-age=5, b=1, B=2,x="a, no-store",y="q\\"r", z=',
+    );
     expect([...(parsed ?? [])]).to.deep.equal([
       ["public", ""],
       ["max-age", "5"],
+      ["b", ""],
       ["x", "a, no-store"],
       ["y", 'q\\"r'],
       ["z", ""],
