@@ -16,7 +16,7 @@ export interface RequestFacts {
   readonly cache: string;
   readonly sameOrigin: boolean;
   readonly authorization: boolean;
-  /** `If-None-Match` and its kin: the page does its own validation. */
+  /** `If-None-Match`, `Cache-Control` and their kin: the page talks to caches itself. */
   readonly conditional: boolean;
 }
 
@@ -60,6 +60,8 @@ function mayCrossOrigins({ sameOrigin, mode, credentials }: RequestFacts): boole
 export interface ResponseFacts {
   readonly status: number;
   readonly headers: readonly Header[];
+  /** Unix time at which it is judged: what its `Date` says of its age counts too. */
+  readonly nowMs?: number | undefined;
   /** Origin of the site whose viewers want to share; cross-origin responses must allow it by CORS. */
   readonly siteOrigin?: string | undefined;
   readonly crossOrigin?: boolean | undefined;
@@ -83,7 +85,7 @@ const SHARED_VARY: ReadonlySet<string> = new Set(["origin", "accept-encoding"]);
  * `Set-Cookie`, `Vary` beyond Origin and Accept-Encoding, no heuristic freshness.
  */
 export function decideSharing(
-  { status, headers, siteOrigin, crossOrigin }: ResponseFacts,
+  { status, headers, nowMs, siteOrigin, crossOrigin }: ResponseFacts,
   defaultFreshMs?: number,
 ): SharingDecision {
   const value = (name: string) =>
@@ -100,6 +102,8 @@ export function decideSharing(
   for (const directive of ["no-store", "private", "no-cache", "must-understand"]) {
     if (cache.has(directive)) return no(`Cache-Control: ${directive}`);
   }
+  // A part that calls itself the whole: nobody can say what it is.
+  if (status === 200 && has("content-range")) return no("Content-Range without 206");
   if (has("set-cookie")) return no("Set-Cookie");
   if (has("www-authenticate")) return no("WWW-Authenticate");
   const vary = listOf(value("vary")).find((name) => !SHARED_VARY.has(name));
@@ -114,28 +118,38 @@ export function decideSharing(
   if (crossOrigin === true && !allowsOrigin(value("access-control-allow-origin"), siteOrigin)) {
     return no("Access-Control-Allow-Origin");
   }
-  const freshMs = freshnessMs(cache, value("expires"), value("date"), value("age"));
+  const ageMs = ageOf(value("age"), value("date"), nowMs);
+  const freshMs = freshnessMs(cache, value("expires"), value("date"), ageMs);
   if (freshMs === undefined && defaultFreshMs === undefined) return no("no explicit freshness");
   const lifetimeMs = freshMs ?? defaultFreshMs ?? 0;
   return lifetimeMs > 0 ? { shared: true, freshMs: lifetimeMs } : no("stale");
 }
 
-/** Explicit freshness that is left: `s-maxage`, else `max-age`, else `Expires`; `undefined` if none. */
+/**
+ * Explicit freshness that is left; `undefined` if the response states none. Where `s-maxage` and `max-age`
+ * disagree the smaller counts: a CDN that was given the larger one can be purged, viewers cannot.
+ */
 function freshnessMs(
   cache: ReadonlyMap<string, string>,
   expires: string,
   date: string,
-  age: string,
+  ageMs: number,
 ): number | undefined {
-  const seconds = cache.get("s-maxage") ?? cache.get("max-age");
-  // An age that cannot be read may be any age.
-  const ageMs = age === "" ? 0 : /^\d{1,10}$/.test(age) ? Number(age) * 1_000 : Infinity;
-  if (seconds !== undefined) {
-    return /^\d{1,10}$/.test(seconds) ? Number(seconds) * 1_000 - ageMs : 0;
+  const ages = ["s-maxage", "max-age"].flatMap((name) => cache.get(name) ?? []);
+  if (ages.length > 0) {
+    const readable = ages.every((seconds) => /^\d{1,10}$/.test(seconds));
+    return readable ? Math.min(...ages.map(Number)) * 1_000 - ageMs : 0;
   }
   if (expires === "") return undefined;
   const lifetimeMs = parseHttpDate(expires) - parseHttpDate(date);
   return Number.isFinite(lifetimeMs) ? lifetimeMs - ageMs : 0;
+}
+
+/** Age by `Age` or by `Date`, whichever is more (RFC 9111 section 4.2.3); infinite if it cannot be read. */
+function ageOf(age: string, date: string, nowMs: number | undefined): number {
+  const stated = age === "" ? 0 : /^\d{1,10}$/.test(age) ? Number(age) * 1_000 : Infinity;
+  const dateMs = parseHttpDate(date);
+  return nowMs === undefined || Number.isNaN(dateMs) ? stated : Math.max(stated, nowMs - dateMs);
 }
 
 /** IMF-fixdate only (RFC 9110 section 5.6.7); the obsolete forms count as expired, not as fresh. */

@@ -151,7 +151,7 @@ function createAttestor(parts: {
     signer,
     metrics,
     nowMs,
-    http: new HttpSource({ client, timeoutMs, signal, onBytes: count("http") }),
+    http: new HttpSource({ client, timeoutMs, signal, nowMs, onBytes: count("http") }),
     disk:
       root === undefined
         ? undefined

@@ -97,11 +97,13 @@ function wanted({ enabled, included, excluded }: ActiveConfig, url: string): boo
 function factsOf(request: Request, sameOrigin: boolean): Parameters<typeof mayAccelerate>[0] {
   const { method, url, destination, mode, credentials, cache, headers } = request;
   const conditional = [
+    "cache-control",
     "if-match",
     "if-none-match",
     "if-modified-since",
     "if-unmodified-since",
     "if-range",
+    "pragma",
   ];
   return {
     method,

@@ -12,6 +12,9 @@ import { PieceCutter, sameValidators } from "./origin-reader.js";
 
 export type MeshPlan = Extract<HostMessage, { type: "mesh" }>;
 
+/** Statuses of which no Response with a body can be made (Fetch, null body status), though a 204 comes with one. */
+const unmakable = (status: number) => [204, 205, 304].includes(status) || status > 599;
+
 export interface PassThroughOptions {
   /** The host's port, if it wants to learn. */
   readonly port: MessagePort | undefined;
@@ -35,7 +38,7 @@ interface Place extends ByteRange {
 export function observed(response: Response, options: PassThroughOptions): Response {
   const { port, onEnd } = options;
   const { body } = response;
-  if (!body || response.type === "opaque" || response.redirected) {
+  if (!body || unmakable(response.status) || response.type === "opaque" || response.redirected) {
     port?.postMessage({ type: "end", complete: false } satisfies DeliveryMessage);
     port?.close();
     onEnd();

@@ -155,7 +155,9 @@ export class DiskSource {
       throw failure("file differs from what the origin serves");
     }
     const crossOrigin = siteOrigin !== undefined && url.origin !== siteOrigin;
-    const freshMs = freshnessOf({ status, headers, siteOrigin, crossOrigin }, defaultFreshMs);
+    const nowMs = this.#options.nowMs();
+    const response = { status, headers, nowMs, siteOrigin, crossOrigin };
+    const freshMs = freshnessOf(response, defaultFreshMs);
     return { headers, freshMs };
   }
 

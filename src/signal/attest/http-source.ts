@@ -19,6 +19,7 @@ export interface HttpSourceOptions {
   readonly timeoutMs: number;
   /** Aborts everything under way. */
   readonly signal: AbortSignal;
+  readonly nowMs: () => number;
   /** Hears of every body byte that was read. */
   readonly onBytes: (count: number) => void;
 }
@@ -69,7 +70,8 @@ export class HttpSource {
     const headers = headersOf(response);
     const status = response.statusCode ?? 0;
     const crossOrigin = siteOrigin !== undefined && url.origin !== siteOrigin;
-    const freshMs = freshnessOf({ status, headers, siteOrigin, crossOrigin });
+    const nowMs = this.#options.nowMs();
+    const freshMs = freshnessOf({ status, headers, nowMs, siteOrigin, crossOrigin });
     const { lengthBytes, windows } =
       status === 206
         ? await this.#readWindow(response, headers, window)

@@ -95,7 +95,10 @@ describe("sharing-policy against http-cache-semantics", () => {
         const options = { shared: true, cacheHeuristic: 0 };
         expect(new CachePolicy(request, told, options).storable(), "storable").to.equal(true);
         const { "cache-control": directives = "", ...others } = told.headers;
-        const usable = { ...others, "cache-control": directives.toLowerCase().replace(REVALIDATION, "x") };
+        const usable = {
+          ...others,
+          "cache-control": directives.toLowerCase().replace(REVALIDATION, "x"),
+        };
         const theirs = new CachePolicy(request, { ...told, headers: usable }, options);
         expect(theirs.timeToLive(), "freshness").to.be.at.least(ours.freshMs - 2_000);
         expect(theirs.satisfiesWithoutRevalidation(request), "usable by others").to.equal(true);

@@ -147,9 +147,9 @@ const responseRules: [
     ),
   ],
   [
-    "S7: only explicit freshness, s-maxage before max-age before Expires",
+    "S7: only explicit freshness, the smaller of s-maxage and max-age before Expires",
     [
-      ...cacheControl("max-age=0, s-maxage=60", 'max-age="60"', "max-age=60, max-age=60"),
+      ...cacheControl("max-age=60, s-maxage=60", 'max-age="60"', "max-age=60, max-age=60"),
       response([
         ["expires", LATER],
         ["date", DATE],
@@ -158,7 +158,7 @@ const responseRules: [
     ],
     [
       response([]),
-      ...cacheControl("public", "s-maxage=0, max-age=60", "max-age=0", "max-age=-1", "max-age=1.5"),
+      ...cacheControl("public", "s-maxage=0, max-age=60", "s-maxage=60, max-age=0", "max-age=0", "max-age=-1", "max-age=1.5"),
       ...cacheControl("max-age", "max-age=soon", "max-age=0x10", "max-age=99999999999"),
       ...cacheControl("max-age=60, max-age=0", "max-age=0, max-age=60", "s-maxage=60, s-maxage=9"),
       response([
@@ -201,13 +201,32 @@ const responseRules: [
   ],
   [
     "S10: status 200 and 206 only",
-    [200, 206].map((status) => ({ ...fresh(), status })),
-    [0, 201, 203, 204, 301, 304, 404, 416, 500].map((status) => ({ ...fresh(), status })),
+    [
+      ...[200, 206].map((status) => ({ ...fresh(), status })),
+      { ...fresh(["content-range", "bytes 0-9/10"]), status: 206 },
+    ],
+    [
+      fresh(["content-range", "bytes 0-9/10"]),
+      ...[0, 201, 203, 204, 301, 304, 404, 416, 500].map((status) => ({ ...fresh(), status })),
+    ],
   ],
   [
     "S11: nothing past its freshness",
-    [fresh(["age", "59"]), fresh(["age", "0"])],
-    [fresh(["age", "60"]), fresh(["age", "86400"])],
+    [
+      fresh(["age", "59"]),
+      fresh(["age", "0"]),
+      fresh(["date", DATE]),
+      { ...fresh(["date", DATE]), nowMs: Date.parse(DATE) + 59_000 },
+      { ...fresh(["date", LATER]), nowMs: Date.parse(DATE) },
+      { ...fresh(["date", "never"]), nowMs: Date.parse(DATE) },
+    ],
+    [
+      fresh(["age", "60"]),
+      fresh(["age", "86400"]),
+      fresh(["age", "soon"]),
+      { ...fresh(["date", DATE]), nowMs: Date.parse(LATER) },
+      { ...fresh(["date", DATE], ["age", "0"]), nowMs: Date.parse(LATER) },
+    ],
   ],
   [
     "S11: nothing past its freshness, whatever allows a cache to be stale",
