@@ -64,6 +64,11 @@ const STEPS = [
     commands: () => nodeTest(["test/mutants.test.mjs"]),
   },
   {
+    name: "conformance",
+    count: countNodeTests,
+    commands: () => nodeTest(testFiles("test/conformance"), "--test-concurrency=1"),
+  },
+  {
     name: "e2e",
     optional: true,
     count: countNodeTests,

@@ -75,6 +75,9 @@ export type SharingDecision =
 const ACTIVE_TYPE =
   /^text\/(html|css|xml|xsl|json|jscript|livescript|(x-)?(java|ecma)script)|^application\/(xml|xhtml|json|wasm|pdf|(x-)?(java|ecma)script)|^image\/svg|\+(xml|json)$|mpegurl|dash\+xml/i;
 
+/** Headers of an answer that was meant for one client. */
+const PERSONAL = ["Set-Cookie", "WWW-Authenticate"];
+
 const SHARED_VARY: ReadonlySet<string> = new Set(["origin", "accept-encoding"]);
 
 /**
@@ -104,8 +107,8 @@ export function decideSharing(
   }
   // A part that calls itself the whole: nobody can say what it is.
   if (status === 200 && has("content-range")) return no("Content-Range without 206");
-  if (has("set-cookie")) return no("Set-Cookie");
-  if (has("www-authenticate")) return no("WWW-Authenticate");
+  const personal = PERSONAL.find((name) => has(name.toLowerCase()));
+  if (personal !== undefined) return no(personal);
   const vary = listOf(value("vary")).find((name) => !SHARED_VARY.has(name));
   if (vary !== undefined) return no(`Vary: ${vary}`);
   if (!["", "identity"].includes(value("content-encoding").toLowerCase())) {
@@ -149,7 +152,9 @@ function freshnessMs(
 function ageOf(age: string, date: string, nowMs: number | undefined): number {
   const stated = age === "" ? 0 : /^\d{1,10}$/.test(age) ? Number(age) * 1_000 : Infinity;
   const dateMs = parseHttpDate(date);
-  return nowMs === undefined || Number.isNaN(dateMs) ? stated : Math.max(stated, nowMs - dateMs);
+  if (nowMs === undefined || Number.isNaN(dateMs)) return stated;
+  // A date has no fractions of a second, so an answer of this moment may look almost a second old.
+  return Math.max(stated, Math.floor((nowMs - dateMs) / 1_000) * 1_000);
 }
 
 /** IMF-fixdate only (RFC 9110 section 5.6.7); the obsolete forms count as expired, not as fresh. */

@@ -15,6 +15,7 @@ import {
 } from "../protocol/worker-messages.js";
 import { loadWorkerConfig, saveWorkerConfig } from "../store/worker-config-store.js";
 import { MeshFirst, type MeshFirstOptions } from "./mesh-first.js";
+import { factsOf } from "./request-facts.js";
 
 declare const self: ServiceWorkerGlobalScope;
 
@@ -92,28 +93,4 @@ function compile({ enabled, include, exclude }: WorkerConfig): ActiveConfig {
 
 function wanted({ enabled, included, excluded }: ActiveConfig, url: string): boolean {
   return enabled && included(url) && !excluded(url);
-}
-
-function factsOf(request: Request, sameOrigin: boolean): Parameters<typeof mayAccelerate>[0] {
-  const { method, url, destination, mode, credentials, cache, headers } = request;
-  const conditional = [
-    "cache-control",
-    "if-match",
-    "if-none-match",
-    "if-modified-since",
-    "if-unmodified-since",
-    "if-range",
-    "pragma",
-  ];
-  return {
-    method,
-    url,
-    destination,
-    mode,
-    credentials,
-    cache,
-    sameOrigin,
-    authorization: headers.has("authorization"),
-    conditional: conditional.some((name) => headers.has(name)),
-  };
 }

@@ -105,6 +105,7 @@ test("the origin's own headers are attested when it answers a HEAD", async (t) =
     "access-control-allow-origin",
     "cache-control",
     "content-type",
+    "date",
     "etag",
     "x-custom",
   ]);

@@ -134,7 +134,6 @@ const NOT_ATTESTED: ReadonlySet<string> = new Set([
   "content-encoding",
   "content-length",
   "content-range",
-  "date",
   "keep-alive",
   "nel",
   "report-to",

@@ -158,7 +158,14 @@ const responseRules: [
     ],
     [
       response([]),
-      ...cacheControl("public", "s-maxage=0, max-age=60", "s-maxage=60, max-age=0", "max-age=0", "max-age=-1", "max-age=1.5"),
+      ...cacheControl(
+        "public",
+        "s-maxage=0, max-age=60",
+        "s-maxage=60, max-age=0",
+        "max-age=0",
+        "max-age=-1",
+        "max-age=1.5",
+      ),
       ...cacheControl("max-age", "max-age=soon", "max-age=0x10", "max-age=99999999999"),
       ...cacheControl("max-age=60, max-age=0", "max-age=0, max-age=60", "s-maxage=60, s-maxage=9"),
       response([

@@ -106,6 +106,21 @@ describe("pass-through", () => {
     expect(count).to.deep.equal({ bytes: 0, ends: 1 });
   });
 
+  it("observed() hands on as it is what no response can be made of", () => {
+    for (const status of [204, 205, 304, 999]) {
+      // As Chromium gives it: a 204 from the network has a body, an empty one.
+      const response = new Response("");
+      Object.defineProperty(response, "status", { value: status });
+      let ended = 0;
+      const given = observed(response, {
+        ...{ port: undefined, onBytes: () => undefined },
+        onEnd: () => ended++,
+      });
+      expect(given).to.equal(response);
+      expect(ended).to.equal(1);
+    }
+  });
+
   it("observed() works without a host", async () => {
     const count = { bytes: 0, ends: 0 };
     const given = new Response(bodyOf(BODY), whole);
