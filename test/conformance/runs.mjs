@@ -25,7 +25,8 @@ export async function runBrowsers({ only } = {}) {
     port: 0,
     sites: [suite.url],
     origins: [`${suite.url}/test/`],
-    attestConcurrentMax: 64,
+    // One page stands for a hundred at once.
+    ...{ attestConcurrentMax: 64, messagesPerSecond: 1_000, messagesBurst: 1_000 },
   });
   const browser = await puppeteer.launch({
     headless: true,
