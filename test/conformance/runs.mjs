@@ -25,6 +25,7 @@ export async function runBrowsers({ only } = {}) {
     port: 0,
     sites: [suite.url],
     origins: [`${suite.url}/test/`],
+    privateOrigins: true,
     // One page stands for a hundred at once.
     ...{ attestConcurrentMax: 64, messagesPerSecond: 1_000, messagesBurst: 1_000 },
   });
