@@ -56,7 +56,7 @@ export interface NearcastOptions {
   readonly attestationKey?: string;
   /** Verified pieces kept on disk. @default 536870912 */
   readonly cacheMaxBytes?: number;
-  /** Other viewers linked at the same time. @default 12 */
+  /** Other viewers linked at the same time. @default 20 */
   readonly linksMax?: number;
   /** When the viewer uploads: by the rules for metered lines, batteries and hidden pages. @default "auto" */
   readonly upload?: UploadRule;
@@ -215,9 +215,9 @@ export const OPTIONS: { readonly [K in OptionName]-?: OptionRow } = {
   },
   linksMax: {
     kind: "number",
-    default: 12,
+    default: 20,
     min: 1,
-    max: 16,
+    max: 24,
     meaning: "Other viewers linked at the same time",
   },
   upload: {

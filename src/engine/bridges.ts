@@ -87,7 +87,7 @@ export class Bridges<T> {
 
   /** Gives up a bridge that the ring does not need, if all are taken. */
   #makeRoom(clique: Clique<T>, draft: Draft<T>): void {
-    if (clique.bridges.size < this.#options.bridges) return;
+    if (clique.bridges.size < Math.min(this.#options.bridges, clique.members.size)) return;
     for (const [member, there] of clique.bridges) {
       const other = this.#cliqueOf(there);
       const ring = other === clique.next || other === clique.previous;

@@ -47,7 +47,7 @@ export interface CliqueOptions<T> {
   readonly matesOf?: (member: T) => Iterable<T>;
   /** Members of one crowd (network) take at most half of a clique while there are others. */
   readonly crowdOf?: (member: T) => unknown;
-  /** How well a member uploads, as measured by others; the better of two gets a bridge. */
+  /** How well a member uploads, as measured by others; not negative. */
   readonly strengthOf?: (member: T) => number;
 }
 
@@ -149,23 +149,32 @@ export class Cliques<T> {
     return clique !== undefined && (clique === this.#of.get(b) || clique.bridges.get(a) === b);
   }
 
-  /** The nearest clique, or any with room; rather not one that is half full of the member's own crowd. */
+  /**
+   * The nearest clique, among equally near ones that of the strongest members; rather not one that is half
+   * full of the member's own crowd. A share goes anywhere.
+   */
   #choose(member: T, swarm: unknown): Clique<T> | undefined {
-    const { target, crowdOf, random } = this.#options;
+    const { target, crowdOf, strengthOf, random } = this.#options;
     const crowd = crowdOf(member);
     const all = this.#around(member, swarm).map((clique) => {
       const members = [...clique.members];
       const own = members.filter((other) => crowdOf(other) === crowd).length;
-      return { clique, own, size: members.length, distance: this.#distance(member, members) };
+      const size = members.length;
+      const strength = members.reduce((sum, other) => sum + strengthOf(other), 0) / size;
+      return { clique, own, size, strength, distance: this.#distance(member, members) };
     });
     const mixed = all.filter(({ own }) => own < this.crowdMax);
+    if (mixed.length === 0) all.sort((a, b) => a.own - b.own).splice(1);
     const choice = mixed.length > 0 ? mixed : all;
     if (random() < EXPLORE_SHARE) {
       const open = choice.filter(({ size }) => size <= target);
       const any = open.length > 0 ? open : choice;
       return any[Math.floor(random() * any.length)]?.clique;
     }
-    choice.sort((a, b) => a.distance - b.distance || a.own - b.own || a.size - b.size);
+    choice.sort(
+      (a, b) =>
+        a.distance - b.distance || a.own - b.own || b.strength - a.strength || a.size - b.size,
+    );
     return choice[0]?.clique;
   }
 

@@ -8,11 +8,12 @@ import type { PlaybackState } from "../engine/deadline.js";
 import { type UploadRule, uploadBarrier } from "../engine/manners.js";
 import { Planner } from "../engine/planner.js";
 import { groupOf, windowCountOf, windowOf } from "../protocol/asset.js";
-import { URL_MAX_LENGTH } from "../protocol/limits.js";
+import { PIECE_BYTES, URL_MAX_LENGTH } from "../protocol/limits.js";
 import type {
   HeldWindows,
   IceServer,
   JoinedMessage,
+  Neighbourhood,
   PeerHint,
   RemoteConfig,
 } from "../protocol/signal-messages.js";
@@ -90,7 +91,8 @@ const CREDENTIALS_MS = 240_000;
 const QUIET_START_MS = 1_000;
 /** The first one of a crowd is told of nobody, but hears from those who join after it. */
 const NEWCOMER_MS = 2_000;
-/** How often a viewer with too few links asks for more. */
+/** How often lost neighbours are looked after, and a viewer with too few links asks for more. */
+const TEND_MS = 1_000;
 const REFRESH_MS = 10_000;
 
 export class MeshHost {
@@ -108,6 +110,8 @@ export class MeshHost {
   #signaling: Signaling | undefined;
   #index: IndexClient | undefined;
   #joined = false;
+  /** As the server last said; links follow it once they may be made. */
+  #neighbourhood: Neighbourhood | undefined;
   /** Whether the server's ICE servers need credentials, which expire. */
   #hasCredentials = false;
   #hasRelay = false;
@@ -177,6 +181,7 @@ export class MeshHost {
     this.#neighbours = new Neighbours({
       dial: (peerId) => this.#signaling?.dial(peerId),
       now,
+      random,
       linksMax: config.linksMax,
       handlers: this.#exchange.linkHandlers(),
     });
@@ -214,8 +219,10 @@ export class MeshHost {
     if (enabled === this.#enabled) return;
     this.#enabled = enabled;
     this.#applyManners();
-    if (enabled) this.#index?.refresh();
-    else this.#neighbours.close();
+    if (this.#index) this.#index.paused = !this.#mayLink;
+    if (enabled) return;
+    this.#neighbours.close();
+    this.#planner.clique = undefined;
   }
 
   /** Upload caps from now on: bytes per second, 0 for none, and other viewers served at a time. */
@@ -289,9 +296,9 @@ export class MeshHost {
 
   #enter(group: string): void {
     this.#connect();
-    if (this.#index?.groups.has(group)) return;
+    if (this.#index?.groups.includes(group)) return;
     this.#index?.join(group);
-    this.#options.handlers.onGroups([...(this.#index?.groups ?? [])]);
+    this.#options.handlers.onGroups(this.#index?.groups ?? []);
   }
 
   /** The socket is opened by the first accelerated request (rule R52). */
@@ -312,6 +319,10 @@ export class MeshHost {
           this.#signaling?.rest(REFUSED_MS * (0.5 + random()));
           handlers.onAdmission(error);
         },
+        onNeighbours: (neighbourhood) => {
+          this.#neighbourhood = neighbourhood;
+          this.#settle();
+        },
         onAttested: (attestation) => void this.#trust.accept(attestation).catch(handlers.onError),
         onError: handlers.onError,
       },
@@ -322,6 +333,7 @@ export class MeshHost {
       signal,
     });
     this.#index = index;
+    index.paused = !this.#enabled; // without a relay: as soon as it is known
     this.#signaling = new Signaling({
       url: config.serverUrl,
       iceServers: config.iceServers,
@@ -348,11 +360,15 @@ export class MeshHost {
       },
     });
     const refresh = setInterval(() => {
-      const lonely = this.#neighbours.open.length < config.linksMax / 2;
+      const { lacking } = this.#neighbours;
       const stale = now() - this.#joinedMs > CREDENTIALS_MS && this.#hasCredentials;
-      if (this.#joined && this.#enabled && (lonely || stale)) index.refresh();
+      if (this.#joined && this.#enabled && (lacking || stale)) index.refresh();
     }, REFRESH_MS);
-    signal.addEventListener("abort", () => clearInterval(refresh));
+    const tend = setInterval(() => this.#neighbours.tick(), TEND_MS);
+    signal.addEventListener("abort", () => {
+      clearInterval(refresh);
+      clearInterval(tend);
+    });
   }
 
   async #onJoined(message: JoinedMessage): Promise<void> {
@@ -365,17 +381,26 @@ export class MeshHost {
     this.#hasCredentials = servers.some(({ credential }) => credential !== undefined);
     this.#hasRelay = servers.some(({ urls }) => /^turns?:/.test(urls));
     this.#options.handlers.onRemoteConfig(message.config);
+    if (message.neighbourhood) this.#neighbourhood = message.neighbourhood;
     await this.#trust.meetServer(message.nowMs, message.keys);
     this.#joined = true;
     this.#joinedMs = this.#options.now();
     await this.#firstAnswer.promise;
     this.#started = true;
-    this.#dial(message.peers);
+    if (this.#index) this.#index.paused = !this.#mayLink;
+    this.#settle();
+    if (this.#mayLink) this.#neighbours.suggest(message.peers);
   }
 
   /** Without a relay there is no way to anybody for a viewer that wants no other. */
   get #mayLink(): boolean {
     return this.#enabled && (this.#options.config.privacy === "direct" || this.#hasRelay);
+  }
+
+  #settle(): void {
+    if (!this.#started || !this.#mayLink || !this.#neighbourhood) return;
+    this.#planner.clique = this.#neighbourhood.members.map(([peerId]) => peerId);
+    this.#neighbours.settle(this.#neighbourhood);
   }
 
   #dial(hints: readonly PeerHint[]): void {
@@ -419,6 +444,7 @@ export class MeshHost {
   }
 
   #pieceAdded(asset: TrustedAsset, piece: number): void {
+    this.#index?.consumed(groupOf(asset.url), PIECE_BYTES);
     this.#gossip.added(asset, piece);
     if (this.#library.holdsWindow(asset, windowOf(piece))) this.#index?.announce(asset.assetId);
   }
@@ -448,7 +474,15 @@ export class MeshHost {
       rejected: total.rejected - this.#told.rejected,
     };
     this.#told = total;
-    return delta;
+    return { ...delta, goodput: this.#goodput() };
+  }
+
+  /** What linked peers bring, in bytes per second, as far as it was measured. */
+  #goodput(): [peerId: string, bytesPerSecond: number][] {
+    return this.#neighbours.open.flatMap(({ peerId }): [string, number][] => {
+      const rateBytesPerMs = this.#planner.rateOf(peerId);
+      return rateBytesPerMs === undefined ? [] : [[peerId, Math.round(rateBytesPerMs * 1_000)]];
+    });
   }
 
   #stop(): void {

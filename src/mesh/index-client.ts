@@ -16,6 +16,7 @@ import {
   decodeServerMessage,
   type HeldWindows,
   type JoinedMessage,
+  type Neighbourhood,
   type RemoteConfig,
   type ServerMessage,
   type StatsMessage,
@@ -32,6 +33,7 @@ export interface IndexHandlers {
   onRetry(withinMs: number): void;
   /** The server takes no join without a token, or not this one; the socket is of no use. */
   onRefused(error: NearcastError): void;
+  onNeighbours(neighbourhood: Neighbourhood): void;
   onError(error: unknown): void;
 }
 
@@ -55,6 +57,8 @@ export interface IndexClientOptions {
 const ANSWER_TIMEOUT_MS = 5_000;
 const ANNOUNCE_INTERVAL_MS = 1_000;
 const STATS_INTERVAL_MS = 5_000;
+/** What was consumed counts half after about half a minute. */
+const WEIGHT_KEPT = 0.9;
 
 type Answer = JoinedMessage | WantedMessage;
 
@@ -67,7 +71,11 @@ interface Question {
 
 export class IndexClient {
   readonly #options: IndexClientOptions;
-  readonly #groups = new Set<string>();
+  /** In order of entry, with the bytes consumed of late. */
+  readonly #groups = new Map<string, number>();
+  /** The group that was said to matter most. */
+  #home: string | undefined;
+  #paused = false;
   readonly #questions = new Map<number, Question>();
   readonly #wants = new Map<string, Promise<WantedMessage>>();
   /** Assets to announce in the next batch; what is held is looked up when it leaves. */
@@ -83,7 +91,10 @@ export class IndexClient {
 
   constructor(options: IndexClientOptions) {
     this.#options = options;
-    const stats = setInterval(() => this.#sendStats(), STATS_INTERVAL_MS);
+    const stats = setInterval(() => {
+      this.#sendStats();
+      this.#checkHome();
+    }, STATS_INTERVAL_MS);
     options.signal.addEventListener("abort", () => {
       clearInterval(stats);
       clearTimeout(this.#announceTimer);
@@ -91,8 +102,14 @@ export class IndexClient {
     });
   }
 
-  get groups(): ReadonlySet<string> {
-    return this.#groups;
+  get groups(): readonly string[] {
+    return [...this.#groups.keys()];
+  }
+
+  /** Bytes of a group came in: the server puts viewers together by what they consume most. */
+  consumed(group: string, bytes: number): void {
+    const weight = this.#groups.get(group);
+    if (weight !== undefined) this.#groups.set(group, weight + bytes);
   }
 
   /** The socket is open (again): everything is said anew, once the server lets us in. */
@@ -135,9 +152,9 @@ export class IndexClient {
   /** Enters a group; the oldest is left when there are too many. */
   join(group: string): void {
     if (this.#groups.has(group)) return;
-    this.#groups.add(group);
+    this.#groups.set(group, 0);
     if (this.#groups.size > GROUPS_MAX) {
-      const [oldest] = this.#groups;
+      const [oldest] = this.#groups.keys();
       if (oldest !== undefined) {
         this.#groups.delete(oldest);
         if (this.#ready) {
@@ -146,6 +163,15 @@ export class IndexClient {
       }
     }
     this.#join();
+  }
+
+  /** A paused viewer is in no group: nobody shall count on it. Its socket stays open. */
+  set paused(paused: boolean) {
+    if (paused === this.#paused) return;
+    this.#paused = paused;
+    if (this.#groups.size === 0) return;
+    if (!paused) this.#join();
+    else if (this.#ready) this.#options.send({ type: "leave", groups: this.groups });
   }
 
   /** Asks for more neighbours in all groups. */
@@ -206,6 +232,8 @@ export class IndexClient {
         return this.#options.handlers.onConfig(message.config);
       case "retry":
         return this.#options.handlers.onRetry(message.withinMs);
+      case "neighbours":
+        return this.#options.handlers.onNeighbours(message.neighbourhood);
       case "error":
         return this.#refused(message);
     }
@@ -234,8 +262,8 @@ export class IndexClient {
   }
 
   #askToJoin(token: string | undefined): Promise<Answer> {
-    // The newest groups first to survive the limit of a message.
-    const groups = fitting([...this.#groups].reverse(), (group) => group.length);
+    const groups = this.#paused ? [] : fitting(this.#byWeight(), (group) => group.length);
+    this.#home = groups[0];
     return this.#ask({
       type: "join",
       q: this.#nextQuestion(),
@@ -249,6 +277,22 @@ export class IndexClient {
     const { onRefused, onError } = this.#options.handlers;
     if (error instanceof NearcastError && error.code === "index/token") onRefused(error);
     else onError(error);
+  }
+
+  /** The most consumed first, then the newest: the first counts most, the last may not fit a message. */
+  #byWeight(): string[] {
+    return [...this.#groups]
+      .reverse()
+      .sort(([, a], [, b]) => b - a)
+      .map(([group]) => group);
+  }
+
+  /** Joins again when another group has come to matter clearly more. */
+  #checkHome(): void {
+    const weightOf = (group: string | undefined) => this.#groups.get(group ?? "") ?? 0;
+    const [first] = this.#byWeight();
+    if (weightOf(first) > 2 * weightOf(this.#home)) this.#join();
+    for (const [group, weight] of this.#groups) this.#groups.set(group, weight * WEIGHT_KEPT);
   }
 
   #ask(message: Extract<ViewerMessage, { q: number }>): Promise<Answer> {
@@ -320,7 +364,7 @@ export class IndexClient {
   #sendStats(): void {
     if (!this.#ready) return;
     const stats = this.#options.takeStats();
-    if (Object.values(stats).every((bytes) => bytes === 0)) return;
+    if (Object.values(stats).every((bytes) => bytes === 0 || Array.isArray(bytes))) return;
     this.#options.send({ type: "stats", ...stats });
   }
 

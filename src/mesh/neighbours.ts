@@ -1,10 +1,18 @@
 /**
- * Who this viewer is linked with: dials the peers that the index names, takes the calls of others, keeps
- * one link per peer and never more than the budget. Links and their state are all it knows; what travels
- * on them is the host's business.
+ * Who this viewer is linked with: its clique and bridges, as the server names them, and a few others. It
+ * dials, takes the calls of others, keeps one link per peer and never more than the budget. A working link
+ * outlives a change of the clique: only a new neighbour that needs its place, or a better candidate, ends
+ * it, the least used one first. What travels on links is the host's business.
  * @module
  */
-import type { Distance, PeerHint } from "../protocol/signal-messages.js";
+import { CONNECTIONS_MAX } from "../protocol/limits.js";
+import type {
+  Distance,
+  NeighbourHint,
+  Neighbourhood,
+  PeerHint,
+} from "../protocol/signal-messages.js";
+import { Candidates } from "./candidates.js";
 import { type LinkHandlers, PeerLink } from "./peer-link.js";
 import type { Connection } from "./peerjs-peer.js";
 
@@ -15,27 +23,63 @@ export interface NeighbourHandlers extends LinkHandlers {
 export interface NeighboursOptions {
   readonly dial: (peerId: string) => Connection | undefined;
   readonly now: () => number;
+  /** In [0, 1). */
+  readonly random: () => number;
   readonly linksMax: number;
   readonly handlers: NeighbourHandlers;
 }
 
+/**
+ * What a linked peer is to this viewer. Election ranks over members (all of whom rank the same); a bridge
+ * is the way to another clique; others are neither: candidates, holders of something, former members.
+ */
+export type Role = "member" | "bridge" | "other";
+
+/** Someone the server wants this viewer to be linked with. */
+interface Wanted {
+  readonly role: "member" | "bridge";
+  readonly dials: boolean;
+  /** Not dialled before: the other one may, or it has just gone. */
+  dialAtMs: number;
+}
+
+/** Links on their way, whoever began them (rule R46); some of these places are left to callers. */
 const PENDING_MAX = 8;
+const DIALLED_MAX = 5;
 /** Four round trips plus gathering; a pair that cannot connect is known by then. */
 const OPEN_TIMEOUT_MS = 5_000;
 /** A peer that could not be reached, or lied, is left alone. */
 const UNREACHABLE_MS = 60_000;
 const BANNED_MS = 600_000;
-const AVOIDED_MAX = 1_000;
+/** A neighbour that was lost is dialled again: the server says soon if it is gone for good. */
+const REDIAL_MS = 1_500;
+/** The one who does not dial waits so long for the other, then does. */
+const CALL_WAIT_MS = 3_000;
+/** Links to others than the clique and its bridges that are looked for, against eclipses (rule R67). */
+const OTHERS_WANTED = 2;
+/** How often the least used of these gives way to a candidate. */
+const CHURN_MS = 30_000;
+/** With so many links, one that is on its way is not waited for. */
+const ENOUGH_LINKS = 6;
+const WAITED_FOR_MS = 2_000;
 
 export class Neighbours {
   readonly #options: NeighboursOptions;
   readonly #links = new Map<string, PeerLink>();
-  readonly #avoidedUntilMs = new Map<string, number>();
+  readonly #wanted = new Map<string, Wanted>();
+  readonly #candidates: Candidates;
   readonly #distances = new Map<string, Distance>();
+  /** Bytes of each link at the last churn. */
+  readonly #bytesBefore = new WeakMap<PeerLink, number>();
+  #neighbourhood: Neighbourhood | undefined;
+  #churnedMs: number;
   #ownId = "";
+  #closed = false;
 
   constructor(options: NeighboursOptions) {
     this.#options = options;
+    this.#churnedMs = options.now();
+    this.#candidates = new Candidates(options.now);
   }
 
   /** This viewer's own id, once the server issued it. */
@@ -48,35 +92,74 @@ export class Neighbours {
     return [...this.#links.values()].filter((link) => link.open);
   }
 
-  /** Whether links are on their way. */
+  /** Whether links are on their way that are worth waiting for. */
   get pending(): boolean {
-    return [...this.#links.values()].some((link) => !link.open);
+    const sinceMs = this.#options.now() - WAITED_FOR_MS;
+    const coming = [...this.#links.values()].some((link) => !link.open && link.sinceMs > sinceMs);
+    return coming && this.open.length < ENOUGH_LINKS;
   }
 
-  /** Whether more neighbours are wanted. */
+  /** The clique and its bridges as the server last named them, linked or not. */
+  get neighbourhood(): Neighbourhood | undefined {
+    return this.#neighbourhood;
+  }
+
+  /** Whether peers outside the clique would be welcome that the server did not name yet. */
   get lacking(): boolean {
-    return this.#links.size < this.#options.linksMax;
+    if (!this.#neighbourhood) return this.#links.size < this.#options.linksMax / 2;
+    const due = this.#others().length < OTHERS_WANTED || this.#churnDue;
+    return this.#neighbourhood.around.length > 0 && due && !this.#candidates.has(this.#isNew);
   }
 
   get(peerId: string): PeerLink | undefined {
     return this.#links.get(peerId);
   }
 
+  roleOf(peerId: string): Role {
+    return this.#wanted.get(peerId)?.role ?? "other";
+  }
+
   distanceOf(peerId: string): Distance {
     return this.#distances.get(peerId) ?? 2;
   }
 
+  /** The server put this viewer into a clique, or its clique changed. */
+  settle(neighbourhood: Neighbourhood): void {
+    this.#closed = false;
+    this.#neighbourhood = neighbourhood;
+    const { members, bridges } = neighbourhood;
+    const before = new Map(this.#wanted);
+    this.#wanted.clear();
+    const want = (hint: NeighbourHint, role: Wanted["role"]) => {
+      const [peerId, distance, dials] = hint;
+      const waitMs = dials ? 0 : CALL_WAIT_MS;
+      const dialAtMs = before.get(peerId)?.dialAtMs ?? this.#options.now() + waitMs;
+      this.#distances.set(peerId, distance);
+      this.#wanted.set(peerId, { role, dials, dialAtMs });
+    };
+    // Near ones first; among equals another order for each viewer, or all would call the same at once.
+    const order = (hints: readonly NeighbourHint[]) =>
+      hints
+        .map((hint) => ({ hint, key: hint[1] + this.#options.random() }))
+        .sort((a, b) => a.key - b.key)
+        .map(({ hint }) => hint);
+    for (const [peerId, distance, dials] of bridges) want([peerId, distance, dials], "bridge");
+    for (const hint of order(members)) want(hint, "member");
+    this.#fill();
+  }
+
+  /** Peers of this viewer's groups: candidates for the places that clique and bridges leave. */
+  suggest(hints: readonly PeerHint[]): void {
+    for (const [peerId, distance] of hints) this.#distances.set(peerId, distance);
+    this.#candidates.suggest(hints.map(([peerId]) => peerId).filter(this.#isNew));
+    this.#fill();
+  }
+
   /** Dials the peers of a hint list that are neither linked nor avoided, in its order. */
   dialAll(hints: readonly PeerHint[]): void {
-    const nowMs = this.#options.now();
     for (const [peerId, distance] of hints) {
       this.#distances.set(peerId, distance);
-      const known = this.#links.has(peerId) || peerId === this.#ownId;
-      const avoided = (this.#avoidedUntilMs.get(peerId) ?? 0) > nowMs;
-      const pending = [...this.#links.values()].filter((link) => !link.open).length;
-      if (known || avoided || !this.lacking || pending >= PENDING_MAX) continue;
-      const connection = this.#options.dial(peerId);
-      if (connection) this.#add(connection);
+      this.#dial(peerId, PENDING_MAX);
     }
   }
 
@@ -84,54 +167,143 @@ export class Neighbours {
   accept(connection: Connection): void {
     const { peerId } = connection;
     const existing = this.#links.get(peerId);
-    const banned = (this.#avoidedUntilMs.get(peerId) ?? 0) > this.#options.now() + UNREACHABLE_MS;
-    if (banned || (!existing && this.#links.size >= this.#options.linksMax + PENDING_MAX)) {
-      return connection.close();
-    }
+    const pending = this.#pendingCount() - (existing && !existing.open ? 1 : 0);
+    const full = pending >= PENDING_MAX || (!existing && !this.#hasPlaceFor(peerId));
+    if (full || this.#candidates.bans(peerId)) return connection.close();
     if (existing) {
       // Both dialled at once: the call of the smaller id stays. A link that was open is being renewed.
       if (!existing.open && existing.initiator && this.#ownId < peerId) return connection.close();
-      existing.close();
+      this.#replace(existing);
     }
     this.#add(connection);
   }
 
+  /** Called about once a second: dials who was lost or did not call, and renews what is not used. */
+  tick(): void {
+    this.#fill();
+    if (!this.#churnDue || !this.#candidates.has(this.#isNew)) return;
+    const others = this.#others();
+    if (others.length >= OTHERS_WANTED) this.#leastUsed(others)?.close();
+    this.#churnedMs = this.#options.now();
+    for (const link of this.open) this.#bytesBefore.set(link, bytesOf(link));
+  }
+
   /** Closes the link; a peer that sent wrong bytes stays away for ten minutes (rule R4). */
   drop(peerId: string, reason: "corrupt" | "stalled"): void {
-    this.#avoid(peerId, reason === "corrupt" ? BANNED_MS : UNREACHABLE_MS);
+    if (reason === "corrupt") this.#candidates.ban(peerId, BANNED_MS);
+    else this.#candidates.avoid(peerId, UNREACHABLE_MS);
     this.#links.get(peerId)?.close();
   }
 
+  /** Closes all links; nobody is dialled before the next {@link settle}. */
   close(): void {
+    this.#closed = true;
+    this.#wanted.clear();
+    this.#neighbourhood = undefined;
     for (const link of this.#links.values()) link.close();
   }
 
+  get #churnDue(): boolean {
+    return this.#options.now() - this.#churnedMs >= CHURN_MS;
+  }
+
+  readonly #isNew = (peerId: string): boolean =>
+    !this.#links.has(peerId) && !this.#wanted.has(peerId) && peerId !== this.#ownId;
+
+  #others(): PeerLink[] {
+    return [...this.#links.values()].filter(({ peerId }) => this.roleOf(peerId) === "other");
+  }
+
+  /** Links that still come up count as much used: they had no chance yet. */
+  #leastUsed(links: readonly PeerLink[]): PeerLink | undefined {
+    const used = (link: PeerLink) =>
+      bytesOf(link) - (this.#bytesBefore.get(link) ?? (link.open ? 0 : Number.NEGATIVE_INFINITY));
+    return [...links].sort((a, b) => used(a) - used(b))[0];
+  }
+
+  /** Dials as many of those who are wanted as may be on their way at once. */
+  #fill(): void {
+    if (this.#closed) return;
+    const nowMs = this.#options.now();
+    for (const [peerId, { dialAtMs }] of this.#wanted) {
+      if (dialAtMs <= nowMs) this.#dial(peerId, DIALLED_MAX);
+    }
+    const max = this.#neighbourhood ? OTHERS_WANTED : this.#options.linksMax;
+    while (this.#others().length < max && this.#links.size < this.#options.linksMax) {
+      const peerId = this.#candidates.take(this.#isNew);
+      if (peerId === undefined) return;
+      if (!this.#dial(peerId, DIALLED_MAX)) return this.#candidates.suggest([peerId]);
+    }
+  }
+
+  /** Whether one more link may be had; for a neighbour one of the others would give way. */
+  #hasPlaceFor(peerId: string): boolean {
+    if (this.#links.size < this.#options.linksMax) return true;
+    return this.#wanted.has(peerId) && this.#others().length > 0;
+  }
+
+  /** Ends the least used of the others while there are more links than `max`. */
+  #makePlace(max: number): void {
+    if (this.#links.size <= max) return;
+    const other = this.#leastUsed(this.#others());
+    if (other) this.#replace(other);
+  }
+
+  /** Ends a link whose place is taken at once. */
+  #replace(link: PeerLink): void {
+    this.#links.delete(link.peerId);
+    link.close();
+  }
+
+  #pendingCount(): number {
+    return [...this.#links.values()].filter((link) => !link.open).length;
+  }
+
+  /** @returns Whether a link is on its way now. */
+  #dial(peerId: string, pendingMax: number): boolean {
+    if (peerId === this.#ownId || this.#links.has(peerId)) return false;
+    if (this.#candidates.avoids(peerId) || this.#pendingCount() >= pendingMax) return false;
+    if (!this.#hasPlaceFor(peerId)) return false;
+    this.#makePlace(CONNECTIONS_MAX - 1);
+    const connection = this.#options.dial(peerId);
+    if (connection) this.#add(connection);
+    return connection !== undefined;
+  }
+
   #add(connection: Connection): void {
+    const { handlers, now } = this.#options;
     const link = new PeerLink({
       connection,
-      handlers: this.#options.handlers,
-      now: this.#options.now,
+      handlers: {
+        ...handlers,
+        onOpen: (opened) => {
+          this.#candidates.reached(opened.peerId);
+          handlers.onOpen(opened);
+          this.#fill();
+        },
+      },
+      now,
       openTimeoutMs: OPEN_TIMEOUT_MS,
     });
     this.#links.set(link.peerId, link);
-    link.closed.addEventListener(
-      "abort",
-      () => {
-        if (!link.everOpen) this.#avoid(link.peerId, UNREACHABLE_MS / 4);
-        if (this.#links.get(link.peerId) === link) this.#links.delete(link.peerId);
-        this.#options.handlers.onClosed(link);
-      },
-      { once: true },
-    );
+    this.#makePlace(this.#options.linksMax);
+    link.closed.addEventListener("abort", () => this.#ended(link), { once: true });
   }
 
-  #avoid(peerId: string, durationMs: number): void {
-    const until = Math.max(this.#avoidedUntilMs.get(peerId) ?? 0, this.#options.now() + durationMs);
-    this.#avoidedUntilMs.delete(peerId);
-    this.#avoidedUntilMs.set(peerId, until);
-    if (this.#avoidedUntilMs.size > AVOIDED_MAX) {
-      const [oldest] = this.#avoidedUntilMs.keys();
-      if (oldest !== undefined) this.#avoidedUntilMs.delete(oldest);
+  #ended(link: PeerLink): void {
+    const { peerId } = link;
+    const replaced = this.#links.get(peerId) !== link;
+    if (!replaced) {
+      this.#links.delete(peerId);
+      const wanted = this.#wanted.get(peerId);
+      if (wanted) wanted.dialAtMs = this.#options.now() + (wanted.dials ? REDIAL_MS : CALL_WAIT_MS);
+      if (!link.everOpen) this.#candidates.failed(peerId, wanted !== undefined);
     }
+    this.#options.handlers.onClosed(link);
+    if (!replaced) this.#fill();
   }
+}
+
+function bytesOf({ bytesReceived, bytesSent }: PeerLink): number {
+  return bytesReceived + bytesSent;
 }

@@ -7,7 +7,7 @@
  */
 import { type DataConnection, Peer } from "peerjs";
 import { backoffMs } from "../core/backoff.js";
-import { BULK_BUFFERED_MAX_BYTES } from "../protocol/limits.js";
+import { BULK_BUFFERED_MAX_BYTES, CONNECTIONS_MAX } from "../protocol/limits.js";
 import type { IceServer } from "../protocol/signal-messages.js";
 import { filterDescription, mayDial } from "./ice-filter.js";
 
@@ -36,7 +36,6 @@ const CONTROL_CHANNEL = 100;
 const BULK_CHANNEL = 101;
 
 const INBOUND_PENDING_MAX = 8;
-const CONNECTIONS_MAX = 24;
 const RECONNECT = { minMs: 250, maxMs: 30_000 };
 
 const RELAYED: ReadonlySet<string> = new Set(["OFFER", "ANSWER", "CANDIDATE"]);

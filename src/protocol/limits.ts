@@ -63,6 +63,15 @@ export const ANNOUNCED_PER_PEER_MAX = 4_096;
 /** Peers in one answer of the server. */
 export const PEERS_PER_ANSWER_MAX = 8;
 
+/** Viewers of one clique: it parts when a seventeenth comes. */
+export const CLIQUE_MEMBERS_MAX = 16;
+
+/** Bridges of one clique, each from another member: what one fetched reaches the others in few hops. */
+export const CLIQUE_BRIDGES_MAX = 12;
+
+/** RTCPeerConnections of one viewer, whoever began them: a browser gets slow beyond (rule R46). */
+export const CONNECTIONS_MAX = 24;
+
 /** Response headers that an attestation carries, together. */
 export const HEADERS_MAX_BYTES = 4_096;
 

@@ -18,7 +18,15 @@ import {
   isString,
   isTuple,
 } from "./guards.js";
-import { ANNOUNCE_MAX_ASSETS, GROUPS_MAX, PEERS_PER_ANSWER_MAX, URL_MAX_LENGTH } from "./limits.js";
+import {
+  ANNOUNCE_MAX_ASSETS,
+  CLIQUE_BRIDGES_MAX,
+  CLIQUE_MEMBERS_MAX,
+  CONNECTIONS_MAX,
+  GROUPS_MAX,
+  PEERS_PER_ANSWER_MAX,
+  URL_MAX_LENGTH,
+} from "./limits.js";
 
 /** Windows of one asset that a viewer holds completely: all of them, or a list of indices. */
 export type HeldWindows = "all" | readonly number[];
@@ -38,7 +46,10 @@ export type ViewerMessage =
   | StatsMessage
   | { readonly type: "report"; readonly peerId: string; readonly reason: "corrupt" | "stalled" };
 
-/** Enters groups (added to those already entered) and asks for neighbours. */
+/**
+ * Enters groups (added to those already entered) and asks for neighbours. The first group is the one that
+ * matters most to the viewer: it decides on its clique.
+ */
 export interface JoinMessage {
   readonly type: "join";
   readonly q: number;
@@ -66,7 +77,7 @@ export interface WantMessage {
 
 /**
  * Bytes since the viewer's last such message, by where they came from. The server adds them up for its
- * operator; they are a viewer's word and nothing is decided by them. Never answered.
+ * operator; they are a viewer's word. Never answered.
  */
 export interface StatsMessage {
   readonly type: "stats";
@@ -75,6 +86,8 @@ export interface StatsMessage {
   readonly origin: number;
   readonly uploaded: number;
   readonly rejected: number;
+  /** What linked peers sent while they were busy for this viewer: it weighs where others are placed. */
+  readonly goodput: readonly (readonly [peerId: string, bytesPerSecond: number])[];
 }
 
 /** Server → viewer. */
@@ -84,6 +97,7 @@ export type ServerMessage =
   | { readonly type: "attested"; readonly attestation: Attestation }
   | { readonly type: "config"; readonly config: RemoteConfig }
   | RetryMessage
+  | NeighboursMessage
   | {
       readonly type: "error";
       readonly q?: number | undefined;
@@ -102,8 +116,34 @@ export interface JoinedMessage {
   /** Ed25519 public keys (raw, base64url) that sign attestations. */
   readonly keys: readonly (readonly [keyId: string, publicKey: string])[];
   readonly iceServers: readonly IceServer[];
+  /** Whom to link with; absent before the first group. */
+  readonly neighbourhood?: Neighbourhood | undefined;
+  /** Others of these groups, for what the clique cannot do. */
   readonly peers: readonly PeerHint[];
   readonly config: RemoteConfig;
+}
+
+/** A neighbour: `dials` says that this viewer begins, `false` that the other one does. */
+export type NeighbourHint = readonly [peerId: string, distance: Distance, dials: boolean];
+
+/** The clique that the server put a viewer into, and the links to others. */
+export interface Neighbourhood {
+  /** Number of the clique; never used twice by one server process. */
+  readonly clique: number;
+  /** Equal epochs mean equal members. */
+  readonly epoch: number;
+  /** All members but the viewer itself. */
+  readonly members: readonly NeighbourHint[];
+  /** Members of other cliques that this viewer is to hold a link to, each with its clique. */
+  readonly bridges: readonly (readonly [...NeighbourHint, clique: number])[];
+  /** The cliques that any member of this one has a bridge to. */
+  readonly around: readonly number[];
+}
+
+/** The neighbourhood of a viewer changed; replaces what was said before. At most one a second. */
+export interface NeighboursMessage {
+  readonly type: "neighbours";
+  readonly neighbourhood: Neighbourhood;
 }
 
 export interface IceServer {
@@ -159,7 +199,20 @@ const isQuestion = isCount(2 ** 31);
 const isWindow = isCount(2 ** 18);
 const isBytes = isCount(2 ** 40);
 const isPercent = isCount(100);
-const isHint = isTuple<PeerHint>(isPeerId, isLiteral(0, 1, 2), isPercent);
+const isDistance = isLiteral(0, 1, 2);
+const isHint = isTuple<PeerHint>(isPeerId, isDistance, isPercent);
+const isClique = isCount(Number.MAX_SAFE_INTEGER);
+
+const isNeighbourhood = isShape<Neighbourhood>({
+  clique: isClique,
+  epoch: isClique,
+  members: isArray(isTuple<NeighbourHint>(isPeerId, isDistance, isBoolean), CLIQUE_MEMBERS_MAX),
+  bridges: isArray(
+    isTuple<Neighbourhood["bridges"][number]>(isPeerId, isDistance, isBoolean, isClique),
+    CLIQUE_BRIDGES_MAX,
+  ),
+  around: isArray(isClique, CLIQUE_MEMBERS_MAX),
+});
 
 const isPatterns = isArray(isString(512, /^(https?:\/\/[^/*]+)?\/(?!\/)/), 64);
 export const isRemoteConfig: Guard<RemoteConfig> = isShape<RemoteConfig>({
@@ -209,6 +262,7 @@ const viewerGuards = {
     origin: isBytes,
     uploaded: isBytes,
     rejected: isBytes,
+    goodput: isArray(isTuple<readonly [string, number]>(isPeerId, isBytes), CONNECTIONS_MAX),
   }),
   report: isShape<Extract<ViewerMessage, { type: "report" }>>({
     type: isLiteral("report"),
@@ -236,6 +290,7 @@ const serverGuards = {
       }),
       8,
     ),
+    neighbourhood: isOptional(isNeighbourhood),
     peers: isArray(isHint, PEERS_PER_ANSWER_MAX),
     config: isRemoteConfig,
   }),
@@ -257,6 +312,10 @@ const serverGuards = {
     config: isRemoteConfig,
   }),
   retry: isShape<RetryMessage>({ type: isLiteral("retry"), withinMs: isCount(3_600_000) }),
+  neighbours: isShape<NeighboursMessage>({
+    type: isLiteral("neighbours"),
+    neighbourhood: isNeighbourhood,
+  }),
   error: isShape<Extract<ServerMessage, { type: "error" }>>({
     type: isLiteral("error"),
     q: isOptional(isQuestion),

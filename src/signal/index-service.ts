@@ -10,6 +10,7 @@ import { PROTOCOL_VERSION, WINDOW_BYTES } from "../protocol/limits.js";
 import {
   decodeViewerMessage,
   type JoinMessage,
+  type Neighbourhood,
   type ServerMessage,
   type StatsMessage,
   type ViewerMessage,
@@ -21,6 +22,7 @@ import { type Attestor, QUOTA, type WantOutcome } from "./attest/attestor.js";
 import type { Signer } from "./attest/signer.js";
 import type { MemoryIndex } from "./memory-index.js";
 import type { Metrics } from "./metrics.js";
+import type { Neighbourhoods } from "./neighbourhoods.js";
 import type { ServerConfig } from "./options.js";
 import type { SiteBook } from "./site-settings.js";
 import type { Session, Sessions } from "./sockets/sessions.js";
@@ -40,10 +42,14 @@ const PUSH_MEMBERS_MAX = 2_000;
 /** Wants of one viewer that may be under way. */
 const PENDING_WANTS_MAX = 64;
 
+/** How often it is looked who may be told of changes again. */
+const TELL_INTERVAL_MS = 100;
+
 const STATS = ["cache", "mesh", "origin", "uploaded", "rejected"] as const;
 
 export interface IndexServiceOptions {
   readonly index: MemoryIndex;
+  readonly neighbourhoods: Neighbourhoods;
   readonly attestor: Attestor;
   readonly sessions: Sessions;
   readonly signer: Signer;
@@ -54,15 +60,24 @@ export interface IndexServiceOptions {
   /** The settings of the moment. */
   readonly sites: () => SiteBook;
   readonly nowMs: () => number;
+  readonly signal: AbortSignal;
 }
 
 /** Answers the index messages of all sessions of one server. */
 export class IndexService {
   readonly #lookingAhead = new Set<string>();
   readonly #options: IndexServiceOptions;
+  #tellTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: IndexServiceOptions) {
     this.#options = options;
+    options.signal.addEventListener("abort", () => clearTimeout(this.#tellTimer), { once: true });
+  }
+
+  /** The viewer's socket is gone, and with it its place in a clique. */
+  gone(id: string): void {
+    this.#options.neighbourhoods.remove(id);
+    this.#tell();
   }
 
   /** Handles one frame with a lower-case type; a malformed one is answered with an error. */
@@ -97,6 +112,8 @@ export class IndexService {
         break;
       case "leave":
         index.leave(from.id, message.groups);
+        this.#options.neighbourhoods.leave(from.id, message.groups);
+        this.#tell();
         break;
       case "announce":
         index.announce(from.id, message);
@@ -105,7 +122,7 @@ export class IndexService {
         this.#want(from, message).catch(() => metrics.add("nearcast_rejected_total", "internal"));
         break;
       case "stats":
-        this.#count(message);
+        this.#count(from, message);
         break;
       case "report":
         // A viewer's word alone moves nobody's place in the index: it would be a weapon.
@@ -115,7 +132,8 @@ export class IndexService {
   }
 
   #join(from: Session, { q, v, groups, token }: JoinMessage): void {
-    const { index, attestor, signer, config, sites, admission, nowMs } = this.#options;
+    const { index, neighbourhoods, attestor, signer, config, sites, admission, nowMs } =
+      this.#options;
     if (v !== PROTOCOL_VERSION) {
       const message = `Cannot join with protocol version ${v}: this server speaks ${PROTOCOL_VERSION}`;
       send(from, { type: "error", q, code: "protocol/version", message });
@@ -129,6 +147,8 @@ export class IndexService {
       return;
     }
     from.joined = true;
+    const fresh = groups.filter((group) => !index.isIn(from.id, group));
+    neighbourhoods.join(from.id, from.locality, groups);
     send(from, {
       type: "joined",
       q,
@@ -137,11 +157,42 @@ export class IndexService {
       nowMs: nowMs(),
       keys: [[signer.keyId, signer.publicKey]],
       iceServers: [...config.iceServers, ...turnServersFor(from.id, config, nowMs())],
+      neighbourhood: this.#neighbourhoodOf(from),
       peers: from.introductions.introduce(index.join(from.id, groups, nowMs()), nowMs()),
       config: sites().of(from.siteOrigin).remote,
     });
-    const known = attestor.recent(groups, from.siteOrigin, JOIN_ATTESTATIONS_MAX);
+    const known = attestor.recent(fresh, from.siteOrigin, JOIN_ATTESTATIONS_MAX);
     for (const attestation of known) this.#push(from, attestedFrame(attestation));
+    this.#tell();
+  }
+
+  /** What the viewer may be told of its neighbourhood; what is withheld follows as soon as it may. */
+  #neighbourhoodOf({ id, introductions }: Session): Neighbourhood | undefined {
+    const { neighbourhoods, nowMs } = this.#options;
+    const whole = neighbourhoods.take(id, nowMs());
+    if (!whole) return undefined;
+    const members = introductions.introduce(whole.members, nowMs());
+    const bridges = introductions.introduce(whole.bridges, nowMs());
+    const told = members.length + bridges.length;
+    if (told < whole.members.length + whole.bridges.length) neighbourhoods.remind(id);
+    return { ...whole, members, bridges };
+  }
+
+  /** Sends neighbourhoods that changed, now or when their viewers may be told again. */
+  #tell(): void {
+    const { neighbourhoods, sessions, metrics, nowMs, signal } = this.#options;
+    for (const id of neighbourhoods.due(nowMs())) {
+      const session = sessions.get(id);
+      const neighbourhood = session && this.#neighbourhoodOf(session);
+      if (!neighbourhood) continue;
+      metrics.add("nearcast_neighbours_total");
+      send(session, { type: "neighbours", neighbourhood });
+    }
+    if (this.#tellTimer !== undefined || !neighbourhoods.waiting || signal.aborted) return;
+    this.#tellTimer = setTimeout(() => {
+      this.#tellTimer = undefined;
+      this.#tell();
+    }, TELL_INTERVAL_MS);
   }
 
   async #want(from: Session, { q, url, window }: WantMessage): Promise<void> {
@@ -224,7 +275,8 @@ export class IndexService {
     to.socket.send(frame);
   }
 
-  #count(stats: StatsMessage): void {
+  #count(from: Session, stats: StatsMessage): void {
+    this.#options.neighbourhoods.measured(from.id, stats.goodput);
     for (const source of STATS) {
       this.#options.metrics.add("nearcast_viewer_bytes_total", source, stats[source]);
     }

@@ -4,7 +4,6 @@
  * R47, F2), and nobody can collect the names of a crowd (D2). This module is pure.
  * @module
  */
-import type { PeerHint } from "../protocol/signal-messages.js";
 import { LruMap } from "./lru-map.js";
 import { type BucketSize, TokenBucket } from "./token-bucket.js";
 
@@ -23,7 +22,10 @@ export class Introductions {
   readonly #budget = new TokenBucket(NEW_PEERS);
 
   /** @returns The hints that may be told, which are remembered; known peers cost nothing. */
-  introduce(hints: readonly PeerHint[], nowMs: number): PeerHint[] {
+  introduce<T extends readonly [peerId: string, ...rest: unknown[]]>(
+    hints: readonly T[],
+    nowMs: number,
+  ): T[] {
     return hints.filter(([peerId]) => {
       if (!this.knows(peerId, nowMs) && !this.#budget.take(nowMs)) return false;
       this.#untilMs.set(peerId, nowMs + LIFETIME_MS);

@@ -102,6 +102,10 @@ export class MemoryIndex {
     return this.#choose(viewer, bags, shares, nowMs);
   }
 
+  isIn(id: string, group: string): boolean {
+    return this.#viewers.get(id)?.groups.has(group) ?? false;
+  }
+
   leave(id: string, groups: readonly string[]): void {
     const viewer = this.#viewers.get(id);
     for (const group of groups) {

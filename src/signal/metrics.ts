@@ -14,6 +14,7 @@ const COUNTERS = {
   nearcast_attested_windows_total: ["Windows attested"],
   nearcast_attested_bytes_total: ["Bytes read to attest them", "source"],
   nearcast_refused_total: ["Wants answered without an attestation"],
+  nearcast_neighbours_total: ["Neighbourhoods sent because they changed"],
   nearcast_pushed_total: ["Attestations sent without being asked for"],
   nearcast_reports_total: ["Peers reported by viewers", "reason"],
   nearcast_viewer_bytes_total: ["Bytes as viewers report them", "source"],

@@ -18,6 +18,7 @@ import { IndexService } from "./index-service.js";
 import { localityOf } from "./locality.js";
 import { MemoryIndex } from "./memory-index.js";
 import { Metrics } from "./metrics.js";
+import { Neighbourhoods } from "./neighbourhoods.js";
 import { invalid } from "./option-checks.js";
 import { resolveServerOptions, type ServerConfig, type ServerOptions } from "./options.js";
 import { resolveSiteBook, type SettingsOfSites, type SiteBook } from "./site-settings.js";
@@ -76,10 +77,14 @@ export async function startServer(options: ServerOptions): Promise<NearcastServe
     signal: lifetime.signal,
   });
   const ids = new PeerIds(signer.deriveSecret("peer ids"), randomBytes);
+  const neighbourhoods = new Neighbourhoods({ random: Math.random });
   const quotas = new Quotas(config);
   let siteBook = config.siteBook;
   const sites = () => siteBook;
-  const desk = createDesk({ config, signer, sessions, attestor, metrics, ids, quotas, sites });
+  const desk = createDesk({
+    ...{ config, signer, sessions, attestor, metrics, ids, quotas, sites, neighbourhoods },
+    signal: lifetime.signal,
+  });
   const gate = new UpgradeGate({
     config,
     metrics,
@@ -97,6 +102,7 @@ export async function startServer(options: ServerOptions): Promise<NearcastServe
       metricsText: () =>
         metrics.format({
           nearcast_viewers: sessions.size,
+          nearcast_cliques: neighbourhoods.cliqueCount,
           nearcast_attested_windows: attestor.attestedCount,
         }),
       onRequest: config.onRequest,
@@ -168,6 +174,8 @@ function createDesk(parts: {
   ids: PeerIds;
   quotas: Quotas;
   sites: () => SiteBook;
+  neighbourhoods: Neighbourhoods;
+  signal: AbortSignal;
 }): ViewerDesk {
   const index = new MemoryIndex({ random: Math.random });
   const nowMs = Date.now;
@@ -178,7 +186,10 @@ function createDesk(parts: {
     index,
     admission,
     nowMs,
-    relay: new PeerServer({ ...parts, lan, stockClients, nowMs }),
+    relay: new PeerServer({
+      ...{ ...parts, lan, stockClients, nowMs },
+      neighbours: (idA, idB) => parts.neighbourhoods.related(idA, idB),
+    }),
     service: new IndexService({ ...parts, index, admission, nowMs }),
   });
 }

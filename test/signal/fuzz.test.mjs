@@ -35,7 +35,15 @@ const templates = (dst) => ({
   leave: { type: "leave", groups: [GROUP] },
   announce: { type: "announce", add: [["a".repeat(22), [0, 1]]], remove: [], loadPercent: 1 },
   want: { type: "want", q: 1, url: `${GROUP}a.bin`, window: 0 },
-  stats: { type: "stats", cache: 0, mesh: 0, origin: 0, uploaded: 0, rejected: 0 },
+  stats: {
+    type: "stats",
+    cache: 0,
+    mesh: 0,
+    origin: 0,
+    uploaded: 0,
+    rejected: 0,
+    goodput: [["a".repeat(48), 5]],
+  },
   report: { type: "report", peerId: dst, reason: "stalled" },
 });
 

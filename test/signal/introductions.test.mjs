@@ -35,7 +35,7 @@ test("R47, D3, F2: a viewer that the index did not name gets the answer for the 
   const server = await serverFor(t);
   const [victim, stranger] = [await viewerFor(t, server), await viewerFor(t, server)];
   await victim.join(GROUP);
-  await stranger.join(`${GROUP}elsewhere/`);
+  await stranger.join("http://127.0.0.1:1/elsewhere/");
   for (const frame of [offer(victim.id), candidate(victim.id)]) {
     stranger.say(frame);
     const { src } = await stranger.heard(isType("EXPIRE"));

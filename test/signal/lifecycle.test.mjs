@@ -76,7 +76,8 @@ test("R58: GET /metrics prints what happened in the format of Prometheus", async
   a.say({ type: "HEARTBEAT" });
   const payload = { candidate: {}, type: "data", connectionId: "c" };
   a.say({ type: "CANDIDATE", dst: b.id, payload });
-  const stats = { type: "stats", cache: 1, mesh: 20, origin: 300, uploaded: 4_000, rejected: 5 };
+  const counts = { cache: 1, mesh: 20, origin: 300, uploaded: 4_000, rejected: 5 };
+  const stats = { type: "stats", ...counts, goodput: [[b.id, 1_000]] };
   a.say(stats);
   a.say(stats);
   a.say({ type: "report", peerId: b.id, reason: "corrupt" });

@@ -47,7 +47,7 @@ describe("options", () => {
       attestationKey: undefined,
       ...{
         cacheMaxBytes: 536_870_912,
-        linksMax: 12,
+        linksMax: 20,
         upload: "auto",
         uploadMaxRate: 0,
         uploadMaxParallel: 8,

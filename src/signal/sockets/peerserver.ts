@@ -55,6 +55,7 @@ export class PeerServer {
   readonly #metrics: Metrics;
   readonly #lan: boolean;
   readonly #stockClients: boolean;
+  readonly #neighbours: (idA: string, idB: string) => boolean;
   readonly #nowMs: () => number;
 
   constructor(options: {
@@ -63,12 +64,15 @@ export class PeerServer {
     readonly lan: boolean;
     /** Whether viewers that never joined the index may call each other. */
     readonly stockClients: boolean;
+    /** Whether two viewers are to be linked now, however long ago they were told so. */
+    readonly neighbours: (idA: string, idB: string) => boolean;
     readonly nowMs: () => number;
   }) {
     this.#sessions = options.sessions;
     this.#metrics = options.metrics;
     this.#lan = options.lan;
     this.#stockClients = options.stockClients;
+    this.#neighbours = options.neighbours;
     this.#nowMs = options.nowMs;
   }
 
@@ -125,6 +129,7 @@ export class PeerServer {
       to.introductions.renew(from.id, nowMs);
       return true;
     }
+    if (this.#neighbours(from.id, to.id)) return true;
     return this.#stockClients && !from.joined && !to.joined;
   }
 

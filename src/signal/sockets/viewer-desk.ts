@@ -53,7 +53,7 @@ export class ViewerDesk {
 
   /** Takes ownership of a WebSocket. */
   welcome({ ws, parameters, siteOrigin, locality }: Upgraded): void {
-    const { config, sessions, admission, index, metrics, nowMs } = this.#options;
+    const { config, sessions, admission, index, service, metrics, nowMs } = this.#options;
     const { messagesPerSecond, messagesBurst } = config;
     metrics.add("nearcast_sockets_total");
     let session: Session | undefined;
@@ -67,6 +67,7 @@ export class ViewerDesk {
         if (!session || !sessions.close(session, socket, nowMs())) return;
         admission.end(session);
         index.remove(session.id);
+        service.gone(session.id);
       },
     });
     const id = parameters.get("id") ?? "";

@@ -92,9 +92,9 @@ function check({ subject, present, linked, view }: World, swarms = 1) {
   expect(reached.size, "cliques that hang together").to.equal(cliques.size);
 }
 
-function live(seed: number, networks: number) {
+function live(seed: number, options: { networks: number; bridges: number }) {
   const random = seeded(seed);
-  const world = setUp(random, { networks });
+  const world = setUp(random, options);
   for (let step = 0; step < 400; step++) {
     const who = oneOf(random, [...world.present]);
     if (who && random() < (step < 200 ? 0.2 : 0.65)) world.leave(who);
@@ -104,9 +104,13 @@ function live(seed: number, networks: number) {
 }
 
 describe("cliques", () => {
-  for (const networks of [4, 1_000]) {
-    it(`Cliques keeps sizes, links and bridges right as viewers of ${networks} networks come and go`, () => {
-      for (let seed = 1; seed <= 10; seed++) live(seed, networks);
+  for (const options of [
+    { networks: 1_000, bridges: 2 },
+    { networks: 4, bridges: 3 },
+    { networks: 1_000, bridges: 12 },
+  ]) {
+    it(`Cliques keeps sizes, links and bridges right through joins and leaves: ${JSON.stringify(options)}`, () => {
+      for (let seed = 1; seed <= 8; seed++) live(seed, options);
     });
   }
 

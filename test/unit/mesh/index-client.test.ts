@@ -25,7 +25,7 @@ function setUp(
   const heard: unknown[] = [];
   const refusals: unknown[] = [];
   const held = new Map<string, HeldWindows>();
-  const stats = { cache: 0, mesh: 0, origin: 0, uploaded: 0, rejected: 0 };
+  const stats = { cache: 0, mesh: 0, origin: 0, uploaded: 0, rejected: 0, goodput: [] };
   const socket = { open };
   const stop = new AbortController();
   const client = new IndexClient({
@@ -41,6 +41,7 @@ function setUp(
       onConfig: (config) => heard.push(config),
       onRetry: (withinMs) => heard.push(withinMs),
       onRefused: (error) => refusals.push(error),
+      onNeighbours: (neighbourhood) => heard.push(neighbourhood),
       onError: (error) => errors.push(error),
     },
     holdings: () => held.keys(),
@@ -218,7 +219,7 @@ describe("index-client", () => {
       expect(sentOf("leave")).to.deep.equal([]);
       client.join(group(GROUPS_MAX));
       expect(sentOf("leave")).to.deep.equal([{ type: "leave", groups: [group(0)] }]);
-      expect(client.groups.size).to.equal(GROUPS_MAX);
+      expect(client.groups.length).to.equal(GROUPS_MAX);
       expect(sentOf("join").at(-1)?.groups).to.have.length(GROUPS_MAX).that.includes(group(32));
       client.refresh();
       expect(sentOf("join")).to.have.length(GROUPS_MAX + 2);
@@ -320,6 +321,62 @@ describe("index-client", () => {
       client.receive({ type: "config", config: REMOTE });
       client.receive({ type: "retry", withinMs: 5_000 });
       expect(heard).to.deep.equal([REMOTE, 5_000]);
+    });
+  });
+
+  it("IndexClient.consumed() puts the group first of which most comes in, and says so when it changes", async () => {
+    await withFakeTimers(async (timers) => {
+      const { client, sentOf, stop } = setUp(timers);
+      const [pictures, film] = ["https://cdn.example/img/", "https://cdn.example/film/"];
+      client.join(pictures);
+      client.join(film);
+      expect(sentOf("join").at(-1)?.groups, "the newest first").to.deep.equal([film, pictures]);
+      client.consumed(pictures, 300_000);
+      client.consumed("https://cdn.example/unknown/", 900_000);
+      await timers.advance(5_000);
+      expect(sentOf("join").at(-1)?.groups).to.deep.equal([pictures, film]);
+      client.consumed(film, 500_000);
+      await timers.advance(5_000);
+      expect(sentOf("join"), "not clearly more").to.have.length(3);
+      client.consumed(film, 500_000);
+      await timers.advance(5_000);
+      expect(sentOf("join").at(-1)?.groups).to.deep.equal([film, pictures]);
+      await timers.advance(600_000);
+      expect(sentOf("join")).to.have.length(4);
+      client.consumed(pictures, 65_536);
+      await timers.advance(5_000);
+      expect(sentOf("join").at(-1)?.groups, "long ago counts little").to.deep.equal([
+        ...[pictures, film],
+      ]);
+      stop.abort();
+    });
+  });
+
+  it("IndexClient hands on what the server says of neighbours", async () => {
+    await withFakeTimers(async (timers) => {
+      const { client, heard, stop } = setUp(timers);
+      const neighbourhood = { clique: 1, epoch: 2, members: [], bridges: [], around: [] };
+      client.receive({ type: "neighbours", neighbourhood });
+      expect(heard).to.deep.equal([neighbourhood]);
+      stop.abort();
+    });
+  });
+
+  it("IndexClient.paused leaves all groups, joins none, and enters them again", async () => {
+    await withFakeTimers(async (timers) => {
+      const { client, sentOf, stop } = setUp(timers);
+      client.paused = true;
+      client.paused = false;
+      const groups = ["https://cdn.example/b/", "https://cdn.example/a/"];
+      for (const group of [...groups].reverse()) client.join(group);
+      client.paused = true;
+      client.paused = true;
+      expect(sentOf("leave").map(({ groups }) => new Set(groups))).to.deep.equal([new Set(groups)]);
+      client.opened();
+      expect(sentOf("join").at(-1)?.groups).to.deep.equal([]);
+      client.paused = false;
+      expect(sentOf("join").at(-1)?.groups).to.deep.equal(groups);
+      stop.abort();
     });
   });
 });

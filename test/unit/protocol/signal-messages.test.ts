@@ -25,7 +25,10 @@ const viewerMessages: readonly ViewerMessage[] = [
   { type: "announce", add: [[ASSET_ID, "all"]], remove: [ASSET_ID], loadPercent: 50 },
   { type: "announce", add: [[ASSET_ID, [0, 3]]], remove: [], loadPercent: 0 },
   { type: "want", q: 2, url: `${GROUP}1.ts`, window: 0 },
-  { type: "stats", cache: 1, mesh: 2, origin: 3, uploaded: 4, rejected: 0 },
+  {
+    ...{ type: "stats", cache: 1, mesh: 2, origin: 3, uploaded: 4, rejected: 0 },
+    goodput: [[PEER_ID, 250_000]],
+  },
   { type: "report", peerId: PEER_ID, reason: "corrupt" },
   { type: "report", peerId: PEER_ID, reason: "stalled" },
 ];
@@ -33,6 +36,12 @@ const viewerMessages: readonly ViewerMessage[] = [
 const REMOTE = {
   ...{ enabled: true, rampPercent: 100, minVersion: "1.2.3", include: [], exclude: [] },
   ...{ uploadMaxRate: 0, uploadMaxParallel: 0 },
+};
+
+const neighbourhood = {
+  ...{ clique: 7, epoch: 19, around: [3, 12] },
+  members: [[PEER_ID, 0, true] as const, [`${PEER_ID}1`, 2, false] as const],
+  bridges: [[`${PEER_ID}2`, 1, true, 12] as const],
 };
 
 const serverMessages: readonly ServerMessage[] = [
@@ -44,6 +53,7 @@ const serverMessages: readonly ServerMessage[] = [
     nowMs: 1_700_000_000_000,
     keys: [["k1", "A".repeat(43)]],
     iceServers: [{ urls: "turn:turn.example:3478", username: "u", credential: "c" }],
+    neighbourhood,
     peers: [[PEER_ID, 1, 20]],
     config: REMOTE,
   },
@@ -66,12 +76,17 @@ const serverMessages: readonly ServerMessage[] = [
     holders: [],
   },
   { type: "attested", attestation: sampleAttestation() },
+  { type: "neighbours", neighbourhood },
   { type: "error", q: 1, code: "index/refused", message: "Cannot join" },
 ];
 
 /** Keys that a message may lack; all others are required. */
 const OPTIONAL = ["attestation", "refused", "username", "credential"];
-const optionalOf = (type: string) => (type === "error" ? [...OPTIONAL, "q"] : OPTIONAL);
+const OPTIONAL_OF: Record<string, readonly string[]> = {
+  error: ["q"],
+  joined: ["neighbourhood"],
+};
+const optionalOf = (type: string) => [...OPTIONAL, ...(OPTIONAL_OF[type] ?? [])];
 
 const nameOf = (message: { type: string }) => `"${message.type}"`;
 
