@@ -2,7 +2,9 @@
  * The server's own HTTP paths: an id for PeerJS, health, metrics. Everything else is the embedder's.
  * @module
  */
+import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { type DashboardData, dashboardPage, dashboardPolicy } from "./dashboard.js";
 import type { ServerOptions } from "./options.js";
 
 export interface RouteOptions {
@@ -12,6 +14,7 @@ export interface RouteOptions {
   readonly allowsSite: (origin: string) => boolean;
   readonly viewerCount: () => number;
   readonly metricsText: () => string;
+  readonly dashboardData: () => DashboardData;
   readonly onRequest: ServerOptions["onRequest"];
 }
 
@@ -31,6 +34,12 @@ export function createRoutes(options: RouteOptions): Route {
         answerPage(request, response, options, "application/json", (siteOrigin) =>
           JSON.stringify(options.remoteConfigOf(siteOrigin ?? siteOf(request.url))),
         ),
+    ],
+    ["/dashboard", (_request, response) => answerDashboard(response)],
+    [
+      "/dashboard/data",
+      (_request, response) =>
+        answer(response, 200, "application/json", JSON.stringify(options.dashboardData())),
     ],
     ["/healthz", (_request, response) => answerHealth(response, options.viewerCount())],
     [
@@ -84,6 +93,13 @@ function answerPage(
 /** A page on the server's own origin sends no `Origin`, so it names itself. */
 function siteOf(target: string | undefined): string | undefined {
   return new URLSearchParams(/\?(.*)$/s.exec(target ?? "")?.[1]).get("site") ?? undefined;
+}
+
+function answerDashboard(response: ServerResponse): void {
+  const nonce = randomBytes(16).toString("base64url");
+  response.setHeader("content-security-policy", dashboardPolicy(nonce));
+  response.setHeader("referrer-policy", "no-referrer");
+  answer(response, 200, "text/html; charset=utf-8", dashboardPage(nonce));
 }
 
 function answerHealth(response: ServerResponse, viewers: number): void {

@@ -34,6 +34,13 @@ export class Metrics {
     this.#values.set(name, values);
   }
 
+  /** All values by name and label. */
+  snapshot(): Record<string, Record<string, number>> {
+    return Object.fromEntries(
+      [...this.#values].map(([name, values]) => [name, Object.fromEntries(values)]),
+    );
+  }
+
   /** The page that Prometheus reads. @param gauges Values of the moment by full name. */
   format(gauges: Readonly<Record<string, number>>): string {
     const lines = Object.entries(gauges).flatMap(([name, value]) => [

@@ -44,6 +44,9 @@ export interface NearcastServer {
   close(): Promise<void>;
 }
 
+/** Sites on the dashboard. */
+const SITES_SHOWN_MAX = 50;
+
 /** Time that viewers get to close their sockets. */
 const DRAIN_MS = 1_500;
 
@@ -105,6 +108,18 @@ export async function startServer(options: ServerOptions): Promise<NearcastServe
           nearcast_cliques: neighbourhoods.cliqueCount,
           nearcast_attested_windows: attestor.attestedCount,
         }),
+      dashboardData: () => ({
+        build: NEARCAST_BUILD,
+        uptimeS: process.uptime(),
+        viewers: sessions.size,
+        attestedWindows: attestor.attestedCount,
+        sites: gate.viewersBySite(SITES_SHOWN_MAX).map(([site, viewers]) => {
+          const { requireToken, remote } = sites().of(site);
+          const { enabled, rampPercent } = remote;
+          return { site, viewers, enabled, rampPercent, requireToken };
+        }),
+        counters: metrics.snapshot(),
+      }),
       onRequest: config.onRequest,
     }),
   );

@@ -61,6 +61,11 @@ export class UpgradeGate {
     return this.#sockets.clients;
   }
 
+  /** Sockets by site, the most first. */
+  viewersBySite(max: number): [site: string, viewers: number][] {
+    return [...this.#perSite].sort(([, a], [, b]) => b - a).slice(0, max);
+  }
+
   /** Refuses every upgrade from now on. */
   close(): void {
     this.#closed = true;
