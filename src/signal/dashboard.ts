@@ -49,7 +49,7 @@ export function dashboardPage(nonce: string): string {
 <main>
 <section class="tiles" aria-label="Now">
 <div><h2>Viewers</h2><p id="viewers">–</p></div>
-<div><h2>Spared the origin</h2><p id="offload">–</p></div>
+<div><h2>Origin spared</h2><p id="offload">–</p></div>
 <div><h2>From viewers</h2><p id="mesh">–</p></div>
 <div><h2>From the origin</h2><p id="origin">–</p></div>
 </section>
@@ -87,6 +87,7 @@ h2{font-size:13px;font-weight:600;color:var(--soft);margin:0 0 10px}
 .tiles div{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:16px 20px}
 .tiles h2{margin:0}
 .tiles p{font-size:28px;white-space:nowrap;font-weight:650;letter-spacing:-.02em;line-height:1.25;margin:4px 0 0}
+@media(max-width:480px){.tiles p{font-size:19px}.tiles div{padding:14px 16px}td:first-child{min-width:150px}}
 .bar{display:flex;height:14px;border-radius:7px;overflow:hidden;background:var(--line)}
 .legend{display:flex;flex-wrap:wrap;gap:6px 22px;list-style:none;margin:12px 0 0;padding:0}
 .legend li::before{content:"";display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:8px;background:currentColor}

@@ -8,7 +8,15 @@ const EVIL = "http://<img src=x onerror=alert(1)></script><script>alert(2)</scri
 test("E10: the dashboard is a constant page under a strict policy; what viewers named comes as JSON", async (t) => {
   const server = await serverFor(t, { sites: ["*"], rampPercent: 30 });
   const viewer = await viewerFor(t, server, { origin: EVIL });
-  viewer.say({ type: "stats", cache: 1, mesh: 20, origin: 300, uploaded: 0, rejected: 0 });
+  viewer.say({
+    type: "stats",
+    cache: 1,
+    mesh: 20,
+    origin: 300,
+    uploaded: 0,
+    rejected: 0,
+    goodput: [],
+  });
   await viewer.settled();
   const page = await fetch(`${server.url}/dashboard`);
   assert.equal(page.headers.get("content-type"), "text/html; charset=utf-8");

@@ -29,6 +29,13 @@ const SERVER_MESSAGES = [
   { type: "attested", attestation },
   { type: "config", config: REMOTE },
   { type: "retry", withinMs: 5 },
+  {
+    type: "neighbours",
+    neighbourhood: {
+      ...{ clique: 1, epoch: 1, members: [["a".repeat(48), 1, true]], around: [2] },
+      bridges: [["b".repeat(48), 2, false, 3]],
+    },
+  },
   { type: "error", q: 1, code: "x", message: "y" },
 ];
 
@@ -42,7 +49,7 @@ const FRAMES_OF_PEERS = [
   { type: "reject", id: 1, reason: "busy", retryMs: 5 },
   { type: "ping", token: 1 },
   { type: "pong", token: 1 },
-  { type: "claim", assetId: ID, from: 1, to: 5 },
+  { type: "claim", assetId: ID, from: 1, to: 5, hops: 0 },
 ];
 
 setFlagsFromString("--expose_gc");
