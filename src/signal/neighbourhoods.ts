@@ -2,7 +2,7 @@
  * Which clique each viewer is in, and who must be told that its neighbours changed. Places last as long as
  * the viewer's socket. This module does no I/O; time and randomness are arguments.
  *
- * A viewer is in one clique, whatever it watches (docs/decisions/0015): that of the swarm of its first group.
+ * A viewer is in one clique, whatever it watches (docs/decisions/0016): that of the swarm of its first group.
  * Renditions of one film are directories of one parent, so the parent is the swarm; inside it those who are
  * at the same directory are nearest, then those of the same network.
  * @module
