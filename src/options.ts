@@ -64,6 +64,8 @@ export interface NearcastOptions {
   readonly uploadMaxRate?: number;
   /** Other viewers served at the same time. @default 8 */
   readonly uploadMaxParallel?: number;
+  /** Upload cap of one profile and day in bytes; 0 for none. @default 4294967296 */
+  readonly uploadDailyMaxBytes?: number;
   /** Time `start()` waits for the worker to take control of the page. @default 2000 */
   readonly controlTimeoutMs?: number;
 }
@@ -89,6 +91,7 @@ export interface NearcastConfig {
   readonly upload: UploadRule;
   readonly uploadMaxRate: number;
   readonly uploadMaxParallel: number;
+  readonly uploadDailyMaxBytes: number;
   readonly controlTimeoutMs: number;
 }
 
@@ -241,6 +244,13 @@ export const OPTIONS: { readonly [K in OptionName]-?: OptionRow } = {
     max: 16,
     meaning: "Other viewers served at the same time",
   },
+  uploadDailyMaxBytes: {
+    kind: "number",
+    default: 4 * 2 ** 30,
+    min: 0,
+    max: 2 ** 40,
+    meaning: "Upload cap of one profile and day, in bytes; 0 for none",
+  },
   controlTimeoutMs: {
     kind: "number",
     default: 2_000,
@@ -297,6 +307,7 @@ export function resolveConfig(
     upload: resolveChoice("upload", options.upload) as UploadRule,
     uploadMaxRate: resolveNumber("uploadMaxRate", options.uploadMaxRate),
     uploadMaxParallel: resolveNumber("uploadMaxParallel", options.uploadMaxParallel),
+    uploadDailyMaxBytes: resolveNumber("uploadDailyMaxBytes", options.uploadDailyMaxBytes),
     controlTimeoutMs: resolveNumber("controlTimeoutMs", options.controlTimeoutMs),
   });
 }
@@ -405,6 +416,7 @@ type NumberName =
   | "linksMax"
   | "uploadMaxRate"
   | "uploadMaxParallel"
+  | "uploadDailyMaxBytes"
   | "controlTimeoutMs";
 
 function resolveNumber(name: NumberName, given: unknown): number {

@@ -15,6 +15,7 @@ const RETRY_MS = { min: 100, spread: 200 };
 
 export class UploadPolicy {
   #maxBytesPerS: number;
+  #yieldBytesPerS = 0;
   #maxParallel: number;
   readonly #random: () => number;
   readonly #uplink = new Ewma(0.3);
@@ -45,10 +46,24 @@ export class UploadPolicy {
     this.#tokensBytes = Math.min(this.#tokensBytes, this.#burstBytes);
   }
 
+  /** Gives way to the page's own traffic: no more than this for now; `undefined` for as much as the caps allow. */
+  giveWay(bytesPerMs: number | undefined): void {
+    this.#yieldBytesPerS = bytesPerMs === undefined ? 0 : bytesPerMs * 1_000;
+    this.#tokensBytes = Math.min(this.#tokensBytes, this.#burstBytes);
+  }
+
   /** Upload rate that can be counted on, in bytes per millisecond. */
   get rateBytesPerMs(): number {
     const measured = this.#uplink.value ?? UPLINK_BYTES_PER_MS;
-    return this.#maxBytesPerS > 0 ? Math.min(measured, this.#maxBytesPerS / 1_000) : measured;
+    return this.#capBytesPerS > 0 ? Math.min(measured, this.#capBytesPerS / 1_000) : measured;
+  }
+
+  /** The tighter of the two limits; 0 for none. */
+  get #capBytesPerS(): number {
+    if (this.#yieldBytesPerS === 0 || this.#maxBytesPerS === 0) {
+      return this.#yieldBytesPerS + this.#maxBytesPerS;
+    }
+    return Math.min(this.#yieldBytesPerS, this.#maxBytesPerS);
   }
 
   /**
@@ -87,15 +102,15 @@ export class UploadPolicy {
 
   /** Takes `bytes` from the rate cap. @returns Milliseconds to wait before sending them. */
   spend(bytes: number, nowMs: number): number {
-    if (this.#maxBytesPerS === 0) return 0;
-    const refill = ((nowMs - this.#refilledMs) * this.#maxBytesPerS) / 1_000;
+    if (this.#capBytesPerS === 0) return 0;
+    const refill = ((nowMs - this.#refilledMs) * this.#capBytesPerS) / 1_000;
     this.#tokensBytes = Math.min(this.#burstBytes, this.#tokensBytes + refill) - bytes;
     this.#refilledMs = nowMs;
-    return this.#tokensBytes >= 0 ? 0 : (-this.#tokensBytes * 1_000) / this.#maxBytesPerS;
+    return this.#tokensBytes >= 0 ? 0 : (-this.#tokensBytes * 1_000) / this.#capBytesPerS;
   }
 
   /** A quarter of a second of upload may go out at once, but at least one piece. */
   get #burstBytes(): number {
-    return Math.max(PIECE_BYTES, this.#maxBytesPerS / 4);
+    return Math.max(PIECE_BYTES, this.#capBytesPerS / 4);
   }
 }

@@ -29,6 +29,8 @@ export interface ExchangeOptions {
 }
 
 const TICK_MS = 50;
+/** A deadline that is nearer than this is urgent. */
+const URGENT_MS = 4_000;
 /** Assumed until the first pong. */
 const RTT_MS = 50;
 
@@ -54,6 +56,12 @@ export class Exchange {
       once: true,
     });
     this.#ticker ??= setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  /** Whether a page waits for something that it needs soon. */
+  get urgent(): boolean {
+    const soonMs = this.#options.now() + URGENT_MS;
+    return [...this.#sessions.values()].some(({ deadlineMs }) => deadlineMs < soonMs);
   }
 
   run(commands: readonly Command[]): void {

@@ -29,6 +29,7 @@ import type { PeerLink } from "./peer-link.js";
 import { Signaling } from "./peerjs-peer.js";
 import { PieceLibrary } from "./piece-library.js";
 import { Trust, type TrustedAsset } from "./trust.js";
+import { UploadLedger } from "./upload-ledger.js";
 import { Uploader } from "./uploader.js";
 
 export interface HostConfig {
@@ -43,6 +44,7 @@ export interface HostConfig {
   readonly upload: UploadRule;
   readonly uploadMaxRate: number;
   readonly uploadMaxParallel: number;
+  readonly uploadDailyMaxBytes: number;
 }
 
 /** What the host counts, from its start. */
@@ -91,6 +93,8 @@ const CREDENTIALS_MS = 240_000;
 const QUIET_START_MS = 1_000;
 /** The first one of a crowd is told of nobody, but hears from those who join after it. */
 const NEWCOMER_MS = 2_000;
+/** Patience with the disk at the start. */
+const LOADING_MS = 200;
 /** How often lost neighbours are looked after, and a viewer with too few links asks for more. */
 const TEND_MS = 1_000;
 const REFRESH_MS = 10_000;
@@ -104,6 +108,7 @@ export class MeshHost {
   readonly #planner: Planner;
   readonly #neighbours: Neighbours;
   readonly #uploader: Uploader;
+  readonly #ledger: UploadLedger;
   readonly #gossip: HaveGossip;
   readonly #exchange: Exchange;
   readonly #loaded: Promise<void>;
@@ -151,6 +156,7 @@ export class MeshHost {
       trust: this.#trust,
       links: () => this.#neighbours.open,
     });
+    this.#ledger = new UploadLedger(config.uploadDailyMaxBytes, options.wallNow, options.signal);
     this.#uploader = new Uploader({
       maxBytesPerS: config.uploadMaxRate,
       maxParallel: config.uploadMaxParallel,
@@ -162,7 +168,10 @@ export class MeshHost {
       },
       onUploaded: (bytes) => {
         this.counts.uploaded += bytes;
+        this.#ledger.add(bytes);
+        if (this.#ledger.spent) this.#applyManners();
       },
+      urgent: () => this.#exchange.urgent,
     });
     this.#exchange = new Exchange({
       planner: this.#planner,
@@ -197,7 +206,11 @@ export class MeshHost {
       },
       options.signal,
     );
-    this.#loaded = this.#library.load().catch(handlers.onError);
+    // A disk that never answers must not keep requests waiting.
+    this.#loaded = Promise.race([
+      this.#library.load().catch(handlers.onError),
+      new Promise<void>((resolve) => setTimeout(resolve, LOADING_MS)),
+    ]);
     options.signal.addEventListener("abort", () => this.#stop(), { once: true });
   }
 
@@ -232,7 +245,10 @@ export class MeshHost {
 
   /** Why this viewer uploads nothing now; `undefined` if it does. */
   get uploadBarrier(): string | undefined {
-    return this.#enabled ? this.#barrier : "paused";
+    if (!this.#enabled) return "paused";
+    if (this.#ledger.spent) return "daily budget";
+    const poor = this.#options.config.upload === "auto" && this.#uploader.poor;
+    return this.#barrier ?? (poor ? "poor uplink" : undefined);
   }
 
   /** Enters the groups of an earlier host, so that its viewers are served on. */

@@ -58,6 +58,7 @@ export class PeerLink {
   #lastPing = 0;
   #greeted = false;
   #rttMs: number | undefined;
+  #latestRtt: { readonly ms: number; readonly atMs: number } | undefined;
   #bytesReceived = 0;
   #bytesSent = 0;
 
@@ -93,6 +94,13 @@ export class PeerLink {
 
   get rttMs(): number | undefined {
     return this.#rttMs;
+  }
+
+  /** By how much the latest round trip was longer than the shortest; `undefined` if that was long ago. */
+  get extraRttMs(): number | undefined {
+    const { ms = 0, atMs = Number.NEGATIVE_INFINITY } = this.#latestRtt ?? {};
+    const fresh = this.#now() - atMs < 2 * PING_INTERVAL_MS;
+    return fresh && this.#rttMs !== undefined ? ms - this.#rttMs : undefined;
   }
 
   get bytesReceived(): number {
@@ -262,7 +270,9 @@ export class PeerLink {
     const sentMs = this.#pings.get(token);
     if (sentMs === undefined) throw violation("an unasked pong");
     this.#pings.delete(token);
-    this.#rttMs = Math.min(this.#rttMs ?? Number.POSITIVE_INFINITY, this.#now() - sentMs);
+    const ms = this.#now() - sentMs;
+    this.#latestRtt = { ms, atMs: this.#now() };
+    this.#rttMs = Math.min(this.#rttMs ?? Number.POSITIVE_INFINITY, ms);
     this.#handlers.onRtt(this, this.#rttMs);
   }
 

@@ -4,6 +4,7 @@
  * and not the disk sets the pace.
  * @module
  */
+import { LATE_MS, UplinkRecord, UploadGovernor } from "../engine/upload-governor.js";
 import { UploadPolicy } from "../engine/upload-policy.js";
 import { PIECE_BYTES } from "../protocol/limits.js";
 import type { VerifiedPiece } from "../protocol/verify.js";
@@ -12,8 +13,11 @@ import { INBOUND_REQUESTS_MAX, type PeerLink } from "./peer-link.js";
 /** Shorter measurements show the channels' buffers, not the line. */
 const MEASURE_MS = 100;
 
+const GOVERN_MS = 1_000;
+
 interface Job {
   readonly id: number;
+  readonly sinceMs: number;
   readonly piece: Promise<VerifiedPiece | undefined>;
   readonly stop: AbortController;
 }
@@ -31,11 +35,16 @@ export interface UploaderOptions {
   /** The piece if it is held, verified; `undefined` if it is not. */
   readonly read: (assetId: string, piece: number) => Promise<VerifiedPiece | undefined>;
   readonly onUploaded: (bytes: number) => void;
+  /** Whether the page waits for bytes that it needs soon. */
+  readonly urgent?: () => boolean;
 }
 
 export class Uploader {
   readonly #options: UploaderOptions;
   readonly #policy: UploadPolicy;
+  readonly #governor = new UploadGovernor();
+  readonly #record = new UplinkRecord();
+  #governed: { readonly atMs: number; readonly sentBytes: number };
   readonly #queues = new Map<PeerLink, LinkQueue>();
   #queuedBytes = 0;
   #sentBytes = 0;
@@ -47,6 +56,12 @@ export class Uploader {
   constructor(options: UploaderOptions) {
     this.#options = options;
     this.#policy = new UploadPolicy({ ...options, nowMs: options.now() });
+    this.#governed = { atMs: options.now(), sentBytes: 0 };
+  }
+
+  /** Whether others would be served better without this viewer, for the time being. */
+  get poor(): boolean {
+    return this.#record.poor(this.#options.now());
   }
 
   /** Other caps from now on: bytes per second (0 for none), peers served at the same time. */
@@ -78,10 +93,12 @@ export class Uploader {
     if (this.#waitingBytes === 0) {
       this.#busy = { sinceMs: this.#options.now(), leftBytes: this.#sentBytes };
     }
+    this.#govern();
     const stop = new AbortController();
     this.#queuedBytes += PIECE_BYTES;
     queue.jobs.set(id, {
       id,
+      sinceMs: this.#options.now(),
       piece: this.#options.read(assetId, piece).catch(() => undefined),
       stop,
     });
@@ -90,7 +107,10 @@ export class Uploader {
 
   cancel(link: PeerLink, id: number): void {
     const job = this.#queues.get(link)?.jobs.get(id);
-    job?.stop.abort();
+    if (!job || job.stop.signal.aborted) return;
+    const nowMs = this.#options.now();
+    if (nowMs - job.sinceMs >= LATE_MS) this.#record.count("late", nowMs);
+    job.stop.abort();
   }
 
   #queueOf(link: PeerLink): LinkQueue {
@@ -127,7 +147,28 @@ export class Uploader {
     await link.sendPiece(id, verified.bytes, stop.signal);
     onUploaded(verified.bytes.byteLength);
     this.#sentBytes += verified.bytes.byteLength;
+    this.#record.count("served", now());
     this.#measure();
+    this.#govern();
+  }
+
+  /** Once a second while there is something to serve: gives way to what the page itself does. */
+  #govern(): void {
+    const nowMs = this.#options.now();
+    const { atMs, sentBytes } = this.#governed;
+    if (nowMs - atMs < GOVERN_MS) return;
+    const extras = [...this.#queues.keys()].map((link) => link.extraRttMs);
+    const known = extras.filter((extra) => extra !== undefined);
+    this.#governor.tick({
+      extraMs: known.length > 0 ? Math.min(...known) : undefined,
+      urgent: this.#options.urgent?.() ?? false,
+      rateBytesPerMs: Math.max(
+        (this.#sentBytes - sentBytes) / (nowMs - atMs),
+        this.#policy.rateBytesPerMs,
+      ),
+    });
+    this.#policy.giveWay(this.#governor.limitBytesPerMs);
+    this.#governed = { atMs: nowMs, sentBytes: this.#sentBytes };
   }
 
   /** Accepted and not on the line yet: what waits in the browser's channels waits as well. */

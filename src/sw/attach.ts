@@ -14,8 +14,10 @@ import {
   type WorkerHello,
 } from "../protocol/worker-messages.js";
 import { loadWorkerConfig, saveWorkerConfig } from "../store/worker-config-store.js";
-import { MeshFirst, type MeshFirstOptions } from "./mesh-first.js";
+
+import { DISK_MS, MeshFirst, type MeshFirstOptions } from "./mesh-first.js";
 import { factsOf } from "./request-facts.js";
+import { within } from "./within.js";
 
 declare const self: ServiceWorkerGlobalScope;
 
@@ -78,7 +80,7 @@ export function attach({ route = true, claim = false, ...options }: AttachOption
       ({ request, sameOrigin }) =>
         mayAccelerate(factsOf(request, sameOrigin)) && (!config || wanted(config, request.url)),
       async (context) => {
-        await loaded;
+        if (!config) await within(loaded, DISK_MS);
         if (!config || !wanted(config, context.request.url)) return fetch(context.request);
         return strategy.handle(context);
       },

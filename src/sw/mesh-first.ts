@@ -18,12 +18,15 @@ import { cappedRange, type MeshPlan, observed } from "./pass-through.js";
 import { requestFor } from "./range-request.js";
 import { RequestMeter } from "./request-meter.js";
 import { corsAllows, responseHead } from "./response-head.js";
+import { within } from "./within.js";
 
 declare const self: ServiceWorkerGlobalScope;
 
 /** The host's first sign of life, and its plan; without them the origin is asked (rule R16). */
 const ACCEPT_MS = 100;
 const PLAN_MS = 2_500;
+/** A disk that says nothing for so long is left out until it does. */
+export const DISK_MS = 200;
 
 /** Options of {@link MeshFirst}. */
 export interface MeshFirstOptions {
@@ -53,6 +56,7 @@ interface Exchange {
 export class MeshFirst extends Strategy {
   readonly #onError: (error: unknown) => void;
   readonly #store: PieceReader;
+  #diskHangs = false;
 
   constructor({ onError = () => undefined }: MeshFirstOptions = {}) {
     super();
@@ -82,18 +86,18 @@ export class MeshFirst extends Strategy {
       handler,
       range,
       meter,
-      host: findHost().catch(() => undefined),
+      host: within(findHost(), ACCEPT_MS).catch(() => undefined),
       url: canonicalUrl(request.url),
       crossOrigin: new URL(request.url).origin !== self.location.origin,
     };
   }
 
   async #fromStore(exchange: Exchange): Promise<Response | undefined> {
-    const asset = await this.#store.findAsset(exchange.url, Date.now());
+    const asset = await this.#read(() => this.#store.findAsset(exchange.url, Date.now()));
     const covered = asset && coveredRange(exchange.range, asset.length, OPEN_RANGE_MAX_BYTES);
     if (!asset || !covered || !this.#maySynthesise(exchange, asset.headers)) return undefined;
     const { from, to } = piecesOfBytes(covered);
-    const windows = await this.#store.holds(asset, { from, to }, Date.now());
+    const windows = await this.#read(() => this.#store.holds(asset, { from, to }, Date.now()));
     if (!windows) return undefined;
     const head = responseHead(asset, {
       ...exchange,
@@ -111,6 +115,19 @@ export class MeshFirst extends Strategy {
       onEnd: () => void exchange.meter.end(head.status),
     });
     return new Response(body, head);
+  }
+
+  /** A read of the store that no request waits for long, and none at all once it hangs. */
+  async #read<T>(read: () => Promise<T>): Promise<T | undefined> {
+    if (this.#diskHangs) return undefined;
+    const reading = read();
+    return within(reading, DISK_MS, () => {
+      this.#diskHangs = true;
+      const answered = () => {
+        this.#diskHangs = false;
+      };
+      reading.then(answered, answered);
+    });
   }
 
   async #fromMesh(exchange: Exchange): Promise<Response | undefined> {

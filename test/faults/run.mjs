@@ -6,6 +6,7 @@
  *     npm run faults -- --row 1,7             only these rows
  *     npm run faults -- --browser firefox     only this browser
  *     npm run faults -- --fast                only what `npm test` plays
+ *     npm run faults -- --malice 50           50 seeds of evil peers instead; --seed 7 begins with seed 7
  *     npm run faults -- --samples 5           measurements of each row (default: the row's own)
  * @module
  */
@@ -13,6 +14,7 @@ import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { findFirefox } from "../../tools/ensure-browser.mjs";
 import { playRow } from "./frame.mjs";
+import { ALLOWED_MS, playMalice } from "./malice.mjs";
 import { rows } from "./rows/index.mjs";
 
 const COLUMNS = ["row", "fault", "browser", "result", "added ms", "allowed ms", "bytes equal"];
@@ -40,6 +42,28 @@ function printTable(results) {
     );
 }
 
+function wholeNumber(name, text, max) {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+  throw new TypeError(`--${name}: must be a whole number from 1 to ${max}`);
+}
+
+async function beMalicious(options) {
+  const { results, wrong, p95Ms } = await playMalice({
+    ...options,
+    onSeed: ({ seed, addedMs, equal, bent, rejected, errors, scripts }) =>
+      console.log(
+        `seed ${seed}: added ${addedMs} ms, bytes equal ${equal ? "yes" : "NO"}, ${bent} frames bent, ${rejected} bytes thrown away, ${errors.length} errors, ${JSON.stringify(scripts)}`,
+      ),
+  });
+  const idle = results.filter(({ bent }) => bent === 0).length;
+  console.log(
+    `${results.length} seeds, ${wrong.length} with wrong bytes or errors, p95 added ${p95Ms} ms (allowed ${ALLOWED_MS}); in ${idle} nobody was asked for anything`,
+  );
+  process.exitCode = wrong.length > 0 || p95Ms > ALLOWED_MS ? 1 : 0;
+}
+
 function readArguments(args) {
   const { values } = parseArgs({
     args,
@@ -48,24 +72,32 @@ function readArguments(args) {
       browser: { type: "string" },
       fast: { type: "boolean" },
       samples: { type: "string" },
+      malice: { type: "string" },
+      seed: { type: "string" },
     },
   });
+  const count = wholeNumber("malice", values.malice, 10_000);
+  const from = wholeNumber("seed", values.seed, 2 ** 31) ?? 1;
   const numbers = values.row?.split(",").map(Number);
   const unknown = numbers?.find((number) => !rows.some(({ row }) => row === number));
   if (unknown !== undefined) throw new TypeError(`--row: there is no row ${unknown}`);
-  const samples = values.samples === undefined ? undefined : Number(values.samples);
-  if (samples !== undefined && !(Number.isInteger(samples) && samples >= 1 && samples <= 8)) {
-    throw new TypeError("--samples: must be a whole number from 1 to 8");
-  }
+  const samples = wholeNumber("samples", values.samples, 8);
   const browsers = values.browser ? [values.browser] : ["chromium", "firefox"];
   const strange = browsers.find((name) => !["chromium", "firefox"].includes(name));
   if (strange) throw new TypeError(`--browser: must be chromium or firefox, not "${strange}"`);
-  return { numbers, samples, fast: values.fast ?? false, browsers };
+  return {
+    numbers,
+    samples,
+    fast: values.fast ?? false,
+    browsers,
+    malice: count && { count, from },
+  };
 }
 
 async function main() {
-  const { numbers, samples, fast, browsers } = readArguments(process.argv.slice(2));
+  const { numbers, samples, fast, browsers, malice } = readArguments(process.argv.slice(2));
   if (!existsSync("dist/nearcast.js")) throw new Error('Run "npm run build" first');
+  if (malice) return beMalicious(malice);
   const results = [];
   for (const browser of browsers) {
     if (browser === "firefox" && !findFirefox()) {

@@ -51,6 +51,7 @@ describe("options", () => {
         upload: "auto",
         uploadMaxRate: 0,
         uploadMaxParallel: 8,
+        uploadDailyMaxBytes: 4_294_967_296,
       },
       controlTimeoutMs: 2_000,
     });

@@ -1,0 +1,85 @@
+/** Rows 9 to 14: the index server is gone, comes back, is silent, or says what nobody signed. */
+import assert from "node:assert/strict";
+import { stats, until } from "../../e2e/support/rig.mjs";
+import { openChaosProxy } from "../chaos-proxy.mjs";
+
+const throughProxy = {
+  prepareStage: async (stage) => {
+    stage.proxy = await openChaosProxy(stage.rig.index.port);
+  },
+  victim: ({ proxy }) => ({ options: { server: `ws://localhost:${proxy.port}` } }),
+  end: (stage) => stage?.proxy?.close(),
+};
+
+/** Runs in the page: what introduces viewers never leaves it. */
+function dropIntroductions() {
+  const { send } = WebSocket.prototype;
+  WebSocket.prototype.send = function (data) {
+    if (/"type":"(OFFER|ANSWER|CANDIDATE)"/.test(data)) return;
+    send.call(this, data);
+  };
+}
+
+export const serverRows = [
+  {
+    row: 9,
+    name: "the index is dead before anybody joins",
+    allowedMs: 0,
+    seeders: [],
+    victim: { options: { server: "ws://localhost:1" } },
+  },
+  {
+    row: 10,
+    name: "the index dies in the middle of a session",
+    allowedMs: 0,
+    fast: true,
+    inject: async ({ rig, victim }) => {
+      await rig.index.kill();
+      await until(victim, () => window.nearcast.stats().index !== "open");
+    },
+  },
+  {
+    row: 11,
+    name: "the index dies and is started again",
+    allowedMs: 0,
+    inject: async ({ rig, victim }) => {
+      await rig.index.kill();
+      await rig.index.start();
+      await until(victim, () => window.nearcast.stats().index === "open");
+    },
+    check: async ({ victim }) => assert.equal((await stats(victim)).index, "open"),
+  },
+  {
+    row: 12,
+    name: "the index falls silent in the middle of a session",
+    allowedMs: 100,
+    fast: true,
+    ...throughProxy,
+    inject: ({ proxy }) => proxy.silence(),
+  },
+  {
+    row: 12,
+    name: "the index takes connections and never answers",
+    allowedMs: 100,
+    ...throughProxy,
+    prepareStage: async (stage) => {
+      await throughProxy.prepareStage(stage);
+      stage.proxy.silence();
+    },
+    linked: 0,
+  },
+  {
+    row: 13,
+    name: "attestations are signed with another key",
+    allowedMs: 0,
+    victim: { options: { "attestation-key": "A".repeat(43) } },
+    check: async ({ victim }) => assert.equal((await stats(victim)).bytes.mesh, 0),
+  },
+  {
+    row: 14,
+    name: "introductions are lost",
+    allowedMs: 0,
+    victim: { prepare: dropIntroductions },
+    linked: 0,
+  },
+];
