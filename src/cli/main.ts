@@ -1,9 +1,11 @@
 /**
- * Entry of the command line: `nearcast serve …` (or `nearcast-server …`), `nearcast manifest …`.
+ * Entry of the command line: `nearcast serve …` (or `nearcast-server …`), `nearcast manifest …`,
+ * `nearcast doctor …`.
  * @module
  */
 import { basename } from "node:path";
 import process from "node:process";
+import { doctor } from "./doctor.js";
 import { manifest } from "./manifest.js";
 import { serve } from "./serve.js";
 
@@ -15,7 +17,11 @@ if (command === "serve") {
   await serve(rest);
 } else if (command === "manifest") {
   await manifest(rest);
+} else if (command === "doctor") {
+  await doctor(rest);
 } else {
-  console.error(`Usage: nearcast serve|manifest [flags]; "--help" after either lists the flags`);
+  console.error(
+    `Usage: nearcast serve|manifest|doctor [flags]; "--help" after each lists the flags`,
+  );
   process.exitCode = command === undefined || command === "--help" ? 0 : 2;
 }
