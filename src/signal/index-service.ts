@@ -178,8 +178,9 @@ export class IndexService {
     return { ...whole, members, bridges };
   }
 
-  /** Sends neighbourhoods that changed, now or when their viewers may be told again. */
+  /** Sends neighbourhoods that changed, now or when their viewers may be told again; a burst is one round. */
   #tell(): void {
+    if (this.#tellTimer !== undefined) return;
     const { neighbourhoods, sessions, metrics, nowMs, signal } = this.#options;
     for (const id of neighbourhoods.due(nowMs())) {
       const session = sessions.get(id);
@@ -188,7 +189,7 @@ export class IndexService {
       metrics.add("nearcast_neighbours_total");
       send(session, { type: "neighbours", neighbourhood });
     }
-    if (this.#tellTimer !== undefined || !neighbourhoods.waiting || signal.aborted) return;
+    if (!neighbourhoods.waiting || signal.aborted) return;
     this.#tellTimer = setTimeout(() => {
       this.#tellTimer = undefined;
       this.#tell();
