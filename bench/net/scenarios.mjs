@@ -46,7 +46,8 @@ const SCENARIOS = {
   },
   "slow-origin": {
     help: "six viewers at once of an origin that can send 1.2 times the film's bitrate in all",
-    options: ({ playS }) => ({ playS, originRate: rateOf(1.2) }),
+    // As on every visit but the first: the worker is there before the player.
+    options: ({ playS }) => ({ playS, originRate: rateOf(1.2), wait: true }),
   },
   leavers: {
     help: "six viewers at once, two of them vanish in mid-transfer (at 6 and 10 s)",

@@ -16,6 +16,7 @@ const JOIN_MS = 8_000;
  * @param off Without Nearcast: the twin.
  * @param playS Seconds from the last viewer's start to the end.
  * @param staggerS Seconds between two viewers' starts.
+ * @param wait The player starts when the worker is there.
  * @param originRate Bytes per second that the origin can send to all viewers; 0 is unlimited.
  * @param events `[atS, viewer, "leave" | "vanish" | "replace"]`, counted from the first viewer's start.
  */
@@ -25,6 +26,7 @@ export async function watch({
   playS = 60,
   staggerS = 0,
   live = false,
+  wait = false,
   originRate = 0,
   home = HOME,
   events = [],
@@ -40,7 +42,11 @@ export async function watch({
     if (live) await site.call("startLive");
     const cpu = new CpuMeter();
     const startMs = Date.now();
-    const url = site.page("/play", { src: live ? LIVE : VOD, ...(off && { off: "" }) });
+    const url = site.page("/play", {
+      src: live ? LIVE : VOD,
+      ...(off && { off: "" }),
+      ...(wait && { wait: "" }),
+    });
     const start = ({ page }) => page.goto(url);
     const starts = seats.map((seat, i) => ({ atS: i * staggerS, run: () => start(seat) }));
     const changes = events.map(([atS, viewer, kind]) => ({

@@ -15,6 +15,16 @@ import type { Suppliers } from "./suppliers.js";
 /** Time in which neighbours can swap what each of them ordered. */
 const SWAP_MS = 1_000;
 
+/** Origin bytes are ordered for so long ahead, and at least so many pieces at once. */
+const ORDER_AHEAD_MS = 1_000;
+const ORDER_MIN_PIECES = 4;
+
+/** What claims of neighbours may cost a request whose time is up: a share of what the origin would need. */
+const LAG_RATIO = 0.05;
+const LAG_MAX_MS = 1_000;
+/** Claimed pieces come after all others. */
+const CLAIMED = Number.POSITIVE_INFINITY;
+
 /** One step of the election: a neighbour's claim is here by then. */
 const STEP_MIN_MS = 50;
 const STEP_MAX_MS = 500;
@@ -45,7 +55,8 @@ export class OriginTurns {
   ownOf(request: RequestState, orphans: readonly number[], nowMs: number): readonly number[] {
     const originMs = this.#origin.expectedMs(orphans.length * PIECE_BYTES);
     const urgent = nowMs + 1.5 * originMs + 100 > request.deadlineMs;
-    return urgent ? orphans : orphans.filter((piece) => this.#elected(request, piece, nowMs));
+    if (!urgent) return orphans.filter((piece) => this.#elected(request, piece, nowMs));
+    return this.#ownShare(request, orphans, { count: orphans.length, idle: true, nowMs });
   }
 
   /** What peers will not bring before the deadline. */
@@ -56,14 +67,16 @@ export class OriginTurns {
     const open = missing.filter((piece) => !request.owed.has(piece));
     if (open.length === 0 || ample(slackMs, open.length, this.#origin)) return [];
     const originRateBytesPerMs = this.#origin.rateBytesPerMs;
+    const mesh = supply.offerFor(open, { nowMs, slackMs, originRateBytesPerMs });
     const count = originShare({
       openPieces: open.length,
       owedPieces: missing.length - open.length,
       slackMs,
-      mesh: supply.offerFor(open, { nowMs, slackMs, originRateBytesPerMs }),
+      mesh,
       origin: this.#origin,
     });
-    return this.#ownShare(request, open, { count, nowMs });
+    const idle = mesh.rateBytesPerMs === 0;
+    return count > 0 ? this.#ownShare(request, open, { count, idle, nowMs }) : [];
   }
 
   /**
@@ -71,40 +84,65 @@ export class OriginTurns {
    * those with a lower rank longer: else whoever is a moment ahead of all fetches everything, and its uplink
    * feeds everybody.
    */
-  #elected({ asked, openedMs, deadlineMs }: RequestState, piece: number, nowMs: number): boolean {
-    const { assetId, pieces } = asked;
+  #elected(request: RequestState, piece: number, nowMs: number): boolean {
+    const { assetId, pieces } = request.asked;
     if (this.#claims.covers(assetId, piece, nowMs)) return false;
-    const sinceMs = Math.max(openedMs, this.#claims.endedMs(assetId, piece) ?? 0);
     const rank = this.#election.rankOf(assetId, piece);
     const alone =
       !this.#election.members &&
       !this.#claims.any(assetId, nowMs) &&
       !this.#suppliers.hold(assetId, pieces);
-    const steps = alone ? Math.min(rank, STEPS_MAX) : rank;
+    return nowMs >= this.#turnMs(request, piece, alone ? Math.min(rank, STEPS_MAX) : rank);
+  }
+
+  /** When a rank's turn comes: counted from the request, or from when the last fetcher fell silent. */
+  #turnMs({ asked, openedMs, deadlineMs }: RequestState, piece: number, rank: number): number {
+    const sinceMs = Math.max(openedMs, this.#claims.endedMs(asked.assetId, piece) ?? 0);
     const controlMs = Math.max(STEP_MIN_MS, 0.75 * this.#suppliers.rttMaxMs + 20);
     const spareMs = (deadlineMs - openedMs) * STEP_SPARE_RATIO;
-    return nowMs >= sinceMs + steps * Math.min(STEP_MAX_MS, Math.max(controlMs, spareMs));
+    return sinceMs + rank * Math.min(STEP_MAX_MS, Math.max(controlMs, spareMs));
   }
 
   /**
-   * Which pieces to order when peers are too slow for all of them. While there is time to swap, those of
-   * this viewer's own rank, so that neighbours in the same need order others; else the tail.
+   * Which pieces to order now when peers are too slow for all of them. While there is time to swap, those of
+   * this viewer's own rank, so that neighbours in the same need order others; else the tail. No more than
+   * keeps the origin busy for a moment: its line is never idle, so what is ordered later is not later, and
+   * until then a neighbour may bring it.
+   *
+   * @param idle Peers bring none of them: the front goes first.
    */
   #ownShare(
-    { asked: { assetId }, deadlineMs }: RequestState,
+    request: RequestState,
     open: readonly number[],
-    { count, nowMs }: { count: number; nowMs: number },
+    { count, idle, nowMs }: { count: number; idle: boolean; nowMs: number },
   ): readonly number[] {
-    const tail = open.slice(open.length - count);
-    if (count === 0 || deadlineMs - nowMs < SWAP_MS) return tail;
-    const rank = (piece: number) =>
-      this.#claims.covers(assetId, piece, nowMs)
-        ? Number.POSITIVE_INFINITY
-        : this.#election.rankOf(assetId, piece);
-    const ranked = open.map((piece) => ({ piece, rank: rank(piece) }));
-    ranked.sort((a, b) => a.rank - b.rank || b.piece - a.piece);
+    const { asked, deadlineMs, owed, have } = request;
+    const { assetId } = asked;
+    const aheadPieces = Math.max(
+      ORDER_MIN_PIECES,
+      Math.ceil((this.#origin.rateBytesPerMs * ORDER_AHEAD_MS) / PIECE_BYTES),
+    );
+    const room = owed.size > aheadPieces / 2 ? 0 : Math.min(count, aheadPieces - owed.size);
+    if (room === 0) return [];
+    if (deadlineMs - nowMs < SWAP_MS) {
+      const start = open.length - count;
+      return open.slice(start, start + room);
+    }
+    const supply = this.#suppliers.supplyOf(assetId, have);
+    // Alone it could still be in time: neighbours may bring what they claimed, and have their turn.
+    const neededMs = this.#origin.expectedMs((open.length + owed.size) * PIECE_BYTES);
+    const lagMs = Math.min(LAG_MAX_MS, neededMs * LAG_RATIO);
+    const behind = nowMs + neededMs > deadlineMs + lagMs;
+    const ranked = open.flatMap((piece) => {
+      if (this.#claims.covers(assetId, piece, nowMs))
+        return behind ? [{ piece, rank: CLAIMED }] : [];
+      const rank = this.#election.rankOf(assetId, piece);
+      const held = supply.holderCount(piece) > 0;
+      return held || nowMs >= this.#turnMs(request, piece, rank) ? [{ piece, rank }] : [];
+    });
+    ranked.sort((a, b) => a.rank - b.rank || (idle ? a.piece - b.piece : b.piece - a.piece));
     return ranked
-      .slice(0, count)
+      .slice(0, room)
       .map(({ piece }) => piece)
       .sort((a, b) => a - b);
   }

@@ -4,8 +4,9 @@
  * @module
  */
 
-/** No speed is known before. */
+/** No speed is known before; without a whole piece in so much more time it is known to be low. */
 const OBSERVE_MS = 300;
+const NO_PIECE_MS = 1_000;
 /** Peers hold what is missing: they need a round trip or two. */
 const HELD_REST_MS = 500;
 /** Peers want the same: sharing what each of them fetches begins with an election. */
@@ -28,7 +29,7 @@ export interface Passing {
 
 export function worthTakingOver(passing: Passing): boolean {
   const { observedMs, observedBytes, restBytes, restPieces, heldPieces, shared } = passing;
-  if (observedMs < OBSERVE_MS || restPieces === 0) return false;
+  if (observedMs < (observedBytes > 0 ? OBSERVE_MS : NO_PIECE_MS) || restPieces === 0) return false;
   const restMs =
     observedBytes > 0 ? (restBytes * observedMs) / observedBytes : Number.POSITIVE_INFINITY;
   const held = heldPieces >= Math.min(HELD_MIN_PIECES, restPieces);

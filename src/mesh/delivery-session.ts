@@ -47,6 +47,9 @@ export interface SessionOptions {
 /** A round trip to the index, as a rule. */
 const ATTESTATION_MS = 50;
 
+/** An origin that needs longer is worth an election at once. */
+const SLOW_ORIGIN_MS = 2_000;
+
 /** Origin pieces that wait for their attestation. */
 const UNVERIFIED_MAX_PIECES = 128;
 
@@ -209,7 +212,9 @@ export class DeliverySession {
     // Nobody has it yet. With time to spare the neighbourhood elects who fetches what; without, the
     // origin's own stream is the fastest, and neighbours learn from it.
     const patientMs = this.#patientUntil() - this.#options.now();
-    return patientMs > 0 && (hopeful() || planner.linked);
+    if (patientMs > 0 && (hopeful() || planner.linked)) return true;
+    // A slow origin is shared from the start, or everybody streams the same bytes.
+    return planner.linked && planner.originMs(range.end - range.start) > SLOW_ORIGIN_MS;
   }
 
   /** Attests what comes next: the windows of the look-ahead and one more. */
@@ -254,6 +259,8 @@ export class DeliverySession {
 
   #takeOver(asset: TrustedAsset, rest: PieceRange): void {
     const { now, run } = this.#options;
+    // Not one piece yet: it is at most as fast as one piece in all this time.
+    this.#observedBytes = Math.max(this.#observedBytes, PIECE_BYTES);
     this.#sampleOrigin();
     this.#passing = false;
     this.#startedMs = now();
