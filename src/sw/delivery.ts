@@ -174,6 +174,9 @@ export class Delivery {
     const signal = AbortSignal.any([stop.signal, this.#lifetime.signal]);
     const response = await fetchRange(range, signal);
     const bodyStart = bodyStartOf(response, range, length);
+    // An origin that ignores Range sends everything anyway: the rest is taken along, not asked for again.
+    const end = response.status === 200 ? this.#last : to;
+    range.end = bytesOfPiece(end - 1, length).end;
     const sameVersion = sameValidators(response.headers, this.#options.headers);
     const checks: Promise<void>[] = [];
     const cutter = new PieceCutter({
@@ -183,7 +186,7 @@ export class Delivery {
         this.#heard();
         checks.push(this.#check(piece, bytes, sameVersion));
         // All that is left of the run came from peers meanwhile: the origin may stop.
-        if (this.#coveredFrom(piece + 1, to)) stop.abort();
+        if (this.#coveredFrom(piece + 1, end)) stop.abort();
       },
     });
     try {
