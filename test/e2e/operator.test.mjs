@@ -8,8 +8,8 @@ import { mintJoinToken } from "../../dist/server.js";
 import { fetchIn, linked, media, openBlank, openRig, soon, stats, until } from "./support/rig.mjs";
 
 const SECRET = "a secret of the site, longer than 32 characters";
-const PUSH_MS = 10_000; // the promise is 60 s
-const ASK_MS = 45_000; // a page without a socket asks every 30 s
+const PUSH_MS = 30_000; // the promise is 60 s
+const ASK_MS = 60_000; // a page without a socket asks every 30 s
 
 const URL_A = `/media/${media.mp4}`;
 const FOLDER = `/media/${dirname(media.hls)}`;
