@@ -1,5 +1,6 @@
 // One function and a list of outputs: page (ESM, classic script), worker (classic, ESM), Node (server, CLI).
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import commonjs from "@rollup/plugin-commonjs";
 import nodeResolve from "@rollup/plugin-node-resolve";
 import replace from "@rollup/plugin-replace";
@@ -21,11 +22,18 @@ const define = replace({
   },
 });
 
+/** mpd-parser brings an XML parser for Node, 23 kB that no page needs. */
+const nativeXml = {
+  name: "native-xml",
+  resolveId: (id) => (id === "@xmldom/xmldom" ? resolve("tools/native-xmldom.mjs") : null),
+};
+
 /** A self-contained browser file: everything bundled, minified. */
 const bundled = (input, file, name) => ({
   input,
   plugins: [
     define,
+    nativeXml,
     nodeResolve({ browser: true }),
     // webrtc-adapter's `sdp` says `module` but is CommonJS inside.
     commonjs(),

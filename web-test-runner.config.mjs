@@ -10,6 +10,8 @@ import { nearcastPlugin } from "./test/support/wtr-server.mjs";
 import { viewersPlugin } from "./test/support/wtr-viewers.mjs";
 import { chromeArgs, ensureChrome } from "./tools/ensure-browser.mjs";
 
+/** As mpd-parser would have to name it. */
+const NATIVE_XML = "../../../tools/native-xmldom.mjs";
 const { version } = JSON.parse(readFileSync("package.json", "utf8"));
 
 /** web-test-runner stops at a group without files, so an empty folder is no group. */
@@ -42,9 +44,13 @@ export default {
     // webrtc-adapter's `sdp` says `module` but is CommonJS inside; without `strictRequires: false`
     // the adapter emits no default export.
     fromRollup(commonjs)({
-      include: ["**/node_modules/{sdp,http-cache-semantics}/**"],
+      include: ["**/node_modules/{sdp,global,http-cache-semantics}/**"],
       strictRequires: false,
     }),
+    {
+      name: "native-xml",
+      resolveImport: ({ source }) => (source === "@xmldom/xmldom" ? NATIVE_XML : undefined),
+    },
     esbuildPlugin({
       ts: true,
       js: true, // Workbox reads process.env.NODE_ENV, which `define` must replace

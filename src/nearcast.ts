@@ -49,6 +49,8 @@ export interface NearcastStats {
     readonly uploaded: number;
     /** From other viewers, thrown away because they did not verify; counted in the host tab. */
     readonly rejected: number;
+    /** From other viewers before a player asked for them; counted in the host tab. They come to a page as `cache`. */
+    readonly ahead: number;
   };
   /** Times a media element of this page ran dry after it had started. */
   readonly stalls: number;
@@ -91,7 +93,7 @@ export class Nearcast extends EventTarget {
   readonly #requests = { total: 0, cache: 0, mesh: 0, origin: 0, mixed: 0 };
   readonly #bytes = { cache: 0, mesh: 0, origin: 0 };
   /** What hosts of this page counted that are no more. */
-  readonly #past = { uploaded: 0, rejected: 0 };
+  readonly #past = { uploaded: 0, rejected: 0, ahead: 0 };
   readonly #playback = new Map<string, PlaybackState>();
   /** Of this page, read at this moment. */
   #ownPlayback: { clientId: string; state: () => PlaybackState | undefined } | undefined;
@@ -192,6 +194,7 @@ export class Nearcast extends EventTarget {
         ...this.#bytes,
         uploaded: this.#past.uploaded + (this.#host?.counts.uploaded ?? 0),
         rejected: this.#past.rejected + (this.#host?.counts.rejected ?? 0),
+        ahead: this.#past.ahead + (this.#host?.counts.ahead ?? 0),
       },
       stalls: this.#stalls,
       index: this.#host?.indexState ?? "closed",
@@ -263,6 +266,7 @@ export class Nearcast extends EventTarget {
     this.#lifetime = new AbortController();
     this.#past.uploaded += this.#host?.counts.uploaded ?? 0;
     this.#past.rejected += this.#host?.counts.rejected ?? 0;
+    this.#past.ahead += this.#host?.counts.ahead ?? 0;
     this.#host = undefined;
     this.#bridge = undefined;
     this.#tell = undefined;
@@ -276,6 +280,8 @@ export class Nearcast extends EventTarget {
       signal,
       handlers: {
         onWant: (want, port) => void this.#host?.serve(want, port).catch((e) => this.#failed(e)),
+        onPace: (question, port) => this.#host?.advise(question, port),
+        onPlaylist: (report) => this.#host?.learn(report),
         onProgress: (report) => this.#countBytes(report),
         onRequest: (report) => this.#countRequest(report),
         onUsed: ({ assetId, from, to }) => this.#host?.used(assetId, from, to),
@@ -391,7 +397,10 @@ export class Nearcast extends EventTarget {
   /** A report may be a moment old, and in that moment the first segment may have come. */
   #playbackOf(clientId: string): PlaybackState | undefined {
     const own = this.#ownPlayback;
-    return own?.clientId === clientId ? own.state() : this.#playback.get(clientId);
+    if (own?.clientId === clientId) return own.state();
+    // A frame's own client says nothing of itself; the page round it sees its player.
+    const framed = () => [...this.#playback.values()].find((state) => state.framed);
+    return this.#playback.get(clientId) ?? (own?.state()?.framed ? own.state() : framed());
   }
 
   #setPlayback(clientId: string, state: PlaybackState | undefined): void {

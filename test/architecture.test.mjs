@@ -12,7 +12,7 @@ const MAY_IMPORT = {
   protocol: ["protocol", "core"],
   engine: ["engine", "protocol", "core"],
   store: ["store", "engine", "protocol", "core", "idb-keyval"],
-  mesh: ["mesh", "store", "engine", "protocol", "core", "peerjs"],
+  mesh: ["mesh", "store", "engine", "protocol", "core", "peerjs", "m3u8-parser", "mpd-parser"],
   sw: ["sw", "store", "engine", "protocol", "core", /^workbox-/],
   signal: ["signal", "engine", "protocol", "core", /^node:/, "ws"],
   cli: ["cli", "signal", "protocol", "core", /^node:/],
@@ -20,7 +20,11 @@ const MAY_IMPORT = {
 };
 
 /** Packages that only one file may know, so that replacing them touches one file. */
-const SOLE_OWNER = { peerjs: "mesh/peerjs-peer.ts" };
+const SOLE_OWNER = {
+  peerjs: "mesh/peerjs-peer.ts",
+  "m3u8-parser": "mesh/playlist-reader.ts",
+  "mpd-parser": "mesh/playlist-reader.ts",
+};
 
 /** Folders where time, randomness and I/O are arguments. */
 const PURE_FOLDERS = ["core", "protocol", "engine"];

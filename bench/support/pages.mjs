@@ -1,5 +1,7 @@
 /** The pages of the benchmarks. `?off` leaves Nearcast out; every other parameter becomes a `data-` attribute of its tag. */
 
+import { PLAYERS, playerBody } from "./players.mjs";
+
 const READY = `window.ready = new Promise((done) => addEventListener("nearcast:ready", done, { once: true }));`;
 
 const PAGES = {
@@ -32,7 +34,8 @@ const PAGES = {
 
 /** @returns The page, or `undefined` if there is none of that name. */
 export function pageOf(pathname, parameters) {
-  const body = PAGES[pathname];
+  const player = pathname.replace("/player/", "");
+  const body = PLAYERS[player] ? playerBody(player, `/vendor/player/${player}`) : PAGES[pathname];
   if (!body) return undefined;
   const data = { include: "/media/**", ...Object.fromEntries(parameters) };
   const attributes = Object.entries(data).map(([name, value]) => ` data-${name}="${value}"`);

@@ -20,16 +20,23 @@ export class SiteProcess {
   /**
    * @param host Address to listen on.
    * @param name Host name in URLs; a page is a secure context only on localhost or by a browser flag.
+   * @param root The folder of the origin's media.
    * @param prefix Words before the command, e.g. `ip netns exec NAME`.
    */
-  static async start({ host = "127.0.0.1", name = "localhost", port, prefix = [] } = {}) {
+  static async start({
+    host = "127.0.0.1",
+    name = "localhost",
+    port,
+    prefix = [],
+    root = ensureMedia(),
+  } = {}) {
     const site = new SiteProcess();
     const [program, ...args] = [...prefix, process.execPath, SITE];
     site.#child = spawn(program, args, { stdio: ["ignore", "ignore", "inherit", "ipc"] });
     site.#child.on("message", (message) => site.#receive(message));
     site.#child.on("exit", () => site.#receive({ error: "the site has ended" }));
     const keyFile = join(site.#folder, "key.pem");
-    const argument = { host, name, port: port ?? (await freePort()), root: ensureMedia(), keyFile };
+    const argument = { host, name, port: port ?? (await freePort()), root, keyFile };
     site.url = await site.call("start", argument);
     return site;
   }

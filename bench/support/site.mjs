@@ -3,13 +3,14 @@
  * as a viewer's): pages, the built SDK, the sample origin and the Nearcast server, all on one port. It is told what to
  * do over the channel to its parent and ends with it.
  */
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import send from "send";
 import { createSampleOrigin } from "../../demo/sample-origin.mjs";
 import { startServer } from "../../dist/server.js";
 import { LivePlaylist } from "./live-playlist.mjs";
 import { pageOf } from "./pages.mjs";
+import { PLAYERS } from "./players.mjs";
 
 const project = (path) => new URL(`../../${path}`, import.meta.url);
 const text = (path) => readFileSync(project(path), "utf8");
@@ -23,15 +24,19 @@ const SCRIPTS = {
   "/bare-sw.js":
     'oninstall = () => skipWaiting(); onactivate = (e) => e.waitUntil(clients.claim()); addEventListener("fetch", () => {});',
   "/vendor/hls.js": text("node_modules/hls.js/dist/hls.min.js"),
+  ...Object.fromEntries(
+    Object.entries(PLAYERS).map(([name, { file }]) => [`/vendor/player/${name}`, text(file)]),
+  ),
 };
 
 async function startSite({ host, name, port, root, keyFile }) {
   const origin = createSampleOrigin({ root });
-  const live = new LivePlaylist(join(root, "film", "index.m3u8"));
+  const recorded = join(root, "film", "index.m3u8");
+  const live = existsSync(recorded) ? new LivePlaylist(recorded) : undefined;
   const url = `http://${name}:${port}`;
   const handle = (req, res) => {
     const { pathname, searchParams } = new URL(req.url, url);
-    if (pathname === "/media/film/live.m3u8") return live.handle(res);
+    if (live && pathname === "/media/film/live.m3u8") return live.handle(res);
     if (origin.owns(pathname)) return origin.handle(req, res);
     // The same files at a place that the SDK does not accelerate.
     if (pathname.startsWith("/other/"))
@@ -53,7 +58,7 @@ async function startSite({ host, name, port, root, keyFile }) {
     reset: () => origin.reset(),
     throttle: (line) => origin.throttle(line),
     size: (path) => statSync(join(root, path)).size,
-    startLive: () => live.start(),
+    startLive: () => live?.start(),
     metrics: async () => (await fetch(`${server.url.replace(/^ws/, "http")}/metrics`)).text(),
   };
 }

@@ -10,6 +10,10 @@ export interface PlaybackState {
   readonly rate: number;
   readonly paused: boolean;
   readonly hidden: boolean;
+  /** It ran dry while playing: neither start-up nor seeking. */
+  readonly starving?: boolean;
+  /** The player lives in a frame, whose requests are those of a client of its own. */
+  readonly framed?: boolean;
 }
 
 /** A page with media that is paused or hidden is never urgent. */

@@ -3,6 +3,7 @@
  * @module
  */
 import { Ewma } from "../core/ewma.js";
+import { LineRate } from "./line-rate.js";
 
 /** Assumed until measured: a plain CDN over a plain line (20 Mbit/s, 60 ms to the first byte). */
 const RATE_BYTES_PER_MS = 2_500;
@@ -11,9 +12,15 @@ const FIRST_BYTE_MS = 60;
 export class OriginSource {
   readonly #rate = new Ewma(0.3);
   readonly #firstByte = new Ewma(0.3);
+  readonly #line = new LineRate();
 
   get rateBytesPerMs(): number {
     return this.#rate.value ?? RATE_BYTES_PER_MS;
+  }
+
+  /** What was really measured, evenly over bytes; `undefined` before. */
+  get lineBytesPerMs(): number | undefined {
+    return this.#line.bytesPerMs;
   }
 
   get firstByteMs(): number {
@@ -26,6 +33,11 @@ export class OriginSource {
   }
 
   /** One response: time to its first piece, then `bytes` in `durationMs` after that. */
+  /** The same as a player measures it: with the time to the first byte. */
+  sampleLine(bytes: number, durationMs: number): void {
+    this.#line.add(bytes, durationMs);
+  }
+
   sampleFirstByte(durationMs: number): void {
     this.#firstByte.add(durationMs);
   }

@@ -36,6 +36,9 @@ export type Command = Readonly<
 /** With this much time to spare, neighbours' needs decide the order of pieces. */
 const RELAXED_MS = 1_000;
 
+/** Pieces that are under way for a request that only fetches ahead: what comes next soon has the line. */
+const AHEAD_PIECES_MAX = 4;
+
 export class Planner {
   readonly #suppliers = new Suppliers();
   readonly #requests = new Map<number, RequestState>();
@@ -78,6 +81,11 @@ export class Planner {
     return this.#origin.expectedMs(bytes);
   }
 
+  /** The origin's measured rate in bytes per millisecond; `undefined` before it sent anything of size. */
+  get originLineBytesPerMs(): number | undefined {
+    return this.#origin.lineBytesPerMs;
+  }
+
   /** Whether there is anybody to share with. */
   get linked(): boolean {
     return this.#suppliers.size > 0;
@@ -90,6 +98,14 @@ export class Planner {
   /** Whether a linked peer holds any piece of the range. */
   heldByPeers(assetId: string, pieces: PieceRange): boolean {
     return this.#suppliers.hold(assetId, pieces);
+  }
+
+  /** What linked peers that hold some of the pieces send together, in bytes per millisecond. */
+  peersBytesPerMs(assetId: string, pieces: PieceRange, nowMs: number): number {
+    return this.#suppliers.rateFor(assetId, pieces, {
+      nowMs,
+      originRateBytesPerMs: this.#origin.rateBytesPerMs,
+    });
   }
 
   /** @param have Pieces held of the asset; live, owned by the caller. */
@@ -261,7 +277,9 @@ export class Planner {
   /** What a passed-through response showed of the origin's speed. */
   sampleOrigin(sample: { firstByteMs: number; bytes: number; durationMs: number }): void {
     this.#origin.sampleFirstByte(sample.firstByteMs);
-    if (sample.bytes >= PIECE_BYTES) this.#origin.sampleRate(sample.bytes, sample.durationMs);
+    if (sample.bytes < PIECE_BYTES) return;
+    this.#origin.sampleRate(sample.bytes, sample.durationMs);
+    this.#origin.sampleLine(sample.bytes, sample.firstByteMs + sample.durationMs);
   }
 
   /** Time passes: time-outs, hedges, back-offs that ended. Call every 50-100 ms while requests run. */
@@ -288,10 +306,12 @@ export class Planner {
       if (request.owed.has(piece) ? held : held && !request.overdue(piece, nowMs)) open.push(piece);
       else if (!request.owed.has(piece)) orphans.push(piece);
     }
+    if (request.asked.peersOnly) open.splice(Math.max(0, AHEAD_PIECES_MAX - supply.asked.size));
     if (open.length > 0) {
       const inTimeMs = this.#origin.expectedMs(missing.length * PIECE_BYTES);
       this.#ask(request, supply, { open, inTimeMs, nowMs }, commands);
     }
+    if (request.asked.peersOnly) return;
     if (orphans.length > 0) commands.push(...this.#fetchOrphans(request, orphans, nowMs));
     if (missing.length > 0) {
       const late = this.#turns.latePieces(request, supply, nowMs);

@@ -29,6 +29,8 @@ export interface PlannedRequest {
   readonly attestedTo: number;
   /** Until then the request may wait for links and holders that are on their way. */
   readonly patientUntilMs: number;
+  /** Fetched ahead of the page: a few pieces at a time, and the origin is never asked. */
+  readonly peersOnly?: boolean;
 }
 
 export class RequestState {
@@ -100,6 +102,7 @@ export class RequestState {
     // What was on its way before the request was planned says nothing of its orders.
     if (!this.owed.has(piece)) return;
     this.owed.delete(piece);
+    origin.sampleLine(bytes, nowMs - Math.max(this.#originAskedMs, this.#originLastMs));
     if (this.#originLastMs === 0) origin.sampleFirstByte(nowMs - this.#originAskedMs);
     else origin.sampleRate(bytes, nowMs - this.#originLastMs);
     this.#originLastMs = nowMs;

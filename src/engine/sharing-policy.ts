@@ -50,6 +50,20 @@ export function mayAccelerate(request: RequestFacts): boolean {
   );
 }
 
+/**
+ * Whether the worker may look at the answer on its way, to learn from a playlist what comes next. The
+ * request goes to the origin as it is.
+ */
+export function mayWatch({ method, url, mode, destination }: RequestFacts): boolean {
+  return (
+    method === "GET" &&
+    /^https?:/.test(url) &&
+    destination === "" &&
+    (mode === "cors" || mode === "same-origin") &&
+    /\.(m3u8|m3u|mpd)$/i.test(pathOf(url))
+  );
+}
+
 /** Cross-origin bytes only where CORS already makes them readable and no credentials are sent. */
 function mayCrossOrigins({ sameOrigin, mode, credentials }: RequestFacts): boolean {
   if (sameOrigin) return mode === "cors" || mode === "same-origin" || mode === "no-cors";

@@ -132,6 +132,22 @@ export class Suppliers {
     return false;
   }
 
+  /** What the peers that hold any of the range send together, in bytes per millisecond. */
+  rateFor(
+    assetId: string,
+    { from, to }: PieceRange,
+    { nowMs, originRateBytesPerMs }: { nowMs: number; originRateBytesPerMs: number },
+  ): number {
+    let rate = 0;
+    for (const peer of this.#peers.values()) {
+      const held: PieceSet | undefined = peer.holdings.get(assetId);
+      let piece = from;
+      while (held && piece < to && !held.has(piece)) piece++;
+      if (held && piece < to) rate += peer.rateNow(nowMs, originRateBytesPerMs);
+    }
+    return rate;
+  }
+
   /**
    * Asks the holder that would finish the piece first.
    *

@@ -40,6 +40,8 @@ export interface SessionOptions {
   /** Whether links or answers are on their way that may change who holds what. */
   readonly hopeful: () => boolean;
   readonly run: (commands: readonly Command[]) => void;
+  /** The request is answered from pieces, from the start or from here on. */
+  readonly onPlanned: (asset: TrustedAsset) => void;
   readonly onError: (error: unknown) => void;
   readonly signal: AbortSignal;
 }
@@ -292,6 +294,7 @@ export class DeliverySession {
       length: asset.length,
       headers: asset.headers,
     });
+    this.#options.onPlanned(asset);
     this.#sendHashes();
     const have = library.have(asset);
     void this.#deliverHeld(asset);

@@ -25,6 +25,8 @@ export interface ExchangeOptions {
   readonly onLink: (link: PeerLink, state: "open" | "closed") => void;
   /** Bytes of a peer did not verify and were thrown away. */
   readonly onRejected: (peerId: string, bytes: number) => void;
+  /** A peer's piece that no page waits for yet. */
+  readonly onAhead: (bytes: number) => void;
   readonly onError: (error: unknown) => void;
 }
 
@@ -62,6 +64,11 @@ export class Exchange {
   get urgent(): boolean {
     const soonMs = this.#options.now() + URGENT_MS;
     return [...this.#sessions.values()].some(({ deadlineMs }) => deadlineMs < soonMs);
+  }
+
+  /** Whether no page waits for anything. */
+  get idle(): boolean {
+    return this.#sessions.size === 0;
   }
 
   run(commands: readonly Command[]): void {
@@ -128,9 +135,11 @@ export class Exchange {
       return;
     }
     library.add(asset, verified);
-    for (const session of this.#sessions.values()) {
-      if (session.assetId === asset.assetId) session.deliver(verified, "mesh");
-    }
+    const waiting = [...this.#sessions.values()].filter(
+      (session) => session.assetId === asset.assetId,
+    );
+    for (const session of waiting) session.deliver(verified, "mesh");
+    if (waiting.length === 0) this.#options.onAhead(bytes.byteLength);
     this.run(planner.pieceArrived(link.peerId, askId, bytes.byteLength, now()));
   }
 

@@ -17,7 +17,7 @@ import type {
   PeerHint,
   RemoteConfig,
 } from "../protocol/signal-messages.js";
-import type { Want } from "../protocol/worker-messages.js";
+import type { PaceQuestion, PlaylistReport, Want } from "../protocol/worker-messages.js";
 import { PieceStore } from "../store/piece-store.js";
 import { DeliverySession } from "./delivery-session.js";
 import { watchDevice } from "./device.js";
@@ -28,6 +28,7 @@ import { Neighbours } from "./neighbours.js";
 import type { PeerLink } from "./peer-link.js";
 import { Signaling } from "./peerjs-peer.js";
 import { PieceLibrary } from "./piece-library.js";
+import { Showing } from "./showing.js";
 import { Trust, type TrustedAsset } from "./trust.js";
 import { UploadLedger } from "./upload-ledger.js";
 import { Uploader } from "./uploader.js";
@@ -51,6 +52,8 @@ export interface HostConfig {
 export interface MeshCounts {
   uploaded: number;
   rejected: number;
+  /** From peers before a page asked. */
+  ahead: number;
 }
 
 export interface HostHandlers {
@@ -100,7 +103,7 @@ const TEND_MS = 1_000;
 const REFRESH_MS = 10_000;
 
 export class MeshHost {
-  readonly counts: MeshCounts = { uploaded: 0, rejected: 0 };
+  readonly counts: MeshCounts = { uploaded: 0, rejected: 0, ahead: 0 };
   readonly #options: HostOptions;
   readonly #trust: Trust;
   readonly #library: PieceLibrary;
@@ -111,6 +114,7 @@ export class MeshHost {
   readonly #ledger: UploadLedger;
   readonly #gossip: HaveGossip;
   readonly #exchange: Exchange;
+  readonly #showing: Showing;
   readonly #loaded: Promise<void>;
   #signaling: Signaling | undefined;
   #index: IndexClient | undefined;
@@ -122,6 +126,8 @@ export class MeshHost {
   #hasRelay = false;
   #enabled = true;
   #barrier: string | undefined;
+  /** Line or battery are dear: nothing is fetched before somebody asks for it. */
+  #frugal = false;
   #lastSession = 0;
   readonly #firstAnswer = Promise.withResolvers<void>();
   /** Whether links may be made. */
@@ -185,7 +191,23 @@ export class MeshHost {
         this.counts.rejected += bytes;
         this.#index?.report(peerId, "corrupt");
       },
+      onAhead: (bytes) => {
+        this.counts.ahead += bytes;
+      },
       onError: handlers.onError,
+    });
+    this.#showing = new Showing({
+      planner: this.#planner,
+      trust: this.#trust,
+      library: this.#library,
+      now,
+      nextId: () => ++this.#lastSession,
+      run: (commands) => this.#exchange.run(commands),
+      attest: (url, window) => this.#attest(url, window),
+      playbackOf: (clientId) => handlers.playbackOf(clientId),
+      allowed: () => this.#enabled && !this.#frugal && this.#exchange.idle,
+      onError: handlers.onError,
+      signal: options.signal,
     });
     this.#neighbours = new Neighbours({
       dial: (peerId) => this.#signaling?.dial(peerId),
@@ -201,6 +223,7 @@ export class MeshHost {
         now,
         onFacts: (facts) => {
           this.#barrier = uploadBarrier(config.upload, facts);
+          this.#frugal = uploadBarrier("auto", facts) !== undefined;
           this.#applyManners();
         },
       },
@@ -263,6 +286,7 @@ export class MeshHost {
 
   /** Takes one request of the worker; the port is ours from now on. */
   async serve(want: Want, port: MessagePort): Promise<void> {
+    if (this.#enabled && this.#showing.passPart(want, port)) return;
     const session = new DeliverySession({
       id: ++this.#lastSession,
       want,
@@ -271,19 +295,32 @@ export class MeshHost {
       library: this.#library,
       trust: this.#trust,
       now: this.#options.now,
-      playback: () => this.#options.handlers.playbackOf(want.clientId),
+      playback: () => this.#showing.playbackFor(want),
       attest: (url, window) => this.#attest(url, window),
       hopeful: () => this.#hopeful(),
       run: (commands) => this.#exchange.run(commands),
+      onPlanned: (asset) => this.#showing.planned(want, asset, port, session.closed),
       onError: this.#options.handlers.onError,
       signal: this.#options.signal,
     });
     this.#exchange.add(session);
     session.closed.addEventListener("abort", () => this.pageStarted(), { once: true });
+    session.closed.addEventListener("abort", () => this.#showing.ended(), { once: true });
+    this.#showing.asked(want);
     if (!this.#enabled) return session.fail();
     this.#enter(groupOf(want.url));
     await this.#loaded;
     await session.decide();
+  }
+
+  /** How fast a body from the store may reach its player; the port is ours until it says `end`. */
+  advise(question: PaceQuestion, port: MessagePort): void {
+    this.#showing.advise(question, port);
+  }
+
+  /** A playlist passed by. */
+  learn(report: PlaylistReport): void {
+    this.#showing.learn(report);
   }
 
   /** Bytes that a page received, for the server's operator. */

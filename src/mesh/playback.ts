@@ -1,12 +1,14 @@
 /**
  * How urgent this page is: seconds buffered ahead of every media element, whatever player drives it.
- * Nothing of the page is patched; elements inside open shadow roots are found too.
+ * Nothing of the page is patched; elements inside open shadow roots and frames of the same origin are found too.
  * @module
  */
 import type { PlaybackState } from "../engine/deadline.js";
 
 /** Two buffered ranges with a gap below this play through. */
 const GAP_S = 0.3;
+/** Reported when everything up to the end is buffered. */
+const WHOLE_S = 3_600;
 const EVENTS = [
   ...["playing", "pause", "seeking", "seeked", "waiting", "ratechange", "ended"],
   // The first bytes are in the buffer: what is asked for next is not as urgent.
@@ -38,7 +40,7 @@ export function watchPlayback(
   const report = () => {
     for (const element of watched)
       if (!element.isConnected && element.paused) watched.delete(element);
-    const state = combinedState([...watched]);
+    const state = combinedState([...watched], started);
     const text = JSON.stringify(state) ?? "none";
     if (text !== lastReport) handlers.onState(state);
     lastReport = text;
@@ -56,28 +58,37 @@ export function watchPlayback(
       { signal },
     );
   };
+  const documents = new WeakSet<Document>();
   const discover = () => {
-    for (const element of mediaElements(document)) watch(element);
+    for (const element of mediaElements(document, enter)) watch(element);
     report();
+  };
+  // A player announces itself the moment it gets a source, long before the next search.
+  const enter = (place: Document) => {
+    if (documents.has(place)) return;
+    documents.add(place);
+    for (const name of ["loadstart", "play"]) {
+      place.addEventListener(name, discover, { signal, capture: true });
+    }
   };
   const timers = [setInterval(report, REPORT_MS), setInterval(discover, DISCOVER_MS)];
   signal.addEventListener("abort", () => timers.forEach(clearInterval));
-  // A player announces itself the moment it gets a source, long before the next search.
-  for (const name of ["loadstart", "play"]) {
-    document.addEventListener(name, discover, { signal, capture: true });
-  }
   document.addEventListener("visibilitychange", report, { signal });
   discover();
-  return () => combinedState([...watched]);
+  return () => combinedState([...watched], started);
 }
 
-function combinedState(elements: readonly HTMLMediaElement[]): PlaybackState | undefined {
+function combinedState(
+  elements: readonly HTMLMediaElement[],
+  started: WeakSet<HTMLMediaElement>,
+): PlaybackState | undefined {
   const active = elements.filter(
     (element) => !element.ended && (element.src || element.currentSrc || element.srcObject),
   );
   if (active.length === 0) return undefined;
   const playing = active.filter((element) => !element.paused);
   const counted = playing.length > 0 ? playing : active;
+  const starving = playing.some((element) => started.has(element) && isDry(element));
   const neediest = counted.reduce((a, b) => (aheadOf(b) < aheadOf(a) ? b : a));
   return {
     // Tenths are enough to plan with and keep the reports few.
@@ -85,7 +96,14 @@ function combinedState(elements: readonly HTMLMediaElement[]): PlaybackState | u
     rate: neediest.playbackRate,
     paused: playing.length === 0,
     hidden: document.visibilityState === "hidden" && counted.every((element) => element.muted),
+    ...(starving && { starving }),
+    ...(counted.some((element) => element.ownerDocument !== document) && { framed: true }),
   };
+}
+
+/** It stands still for want of bytes, not because somebody seeks. */
+function isDry({ seeking, readyState }: HTMLMediaElement): boolean {
+  return !seeking && readyState < HTMLMediaElement.HAVE_FUTURE_DATA;
 }
 
 /** Seconds that can be played from here without another byte; 0 while seeking or starved. */
@@ -97,13 +115,36 @@ export function aheadOf(element: HTMLMediaElement): number {
     if (buffered.start(index) <= end + GAP_S && buffered.end(index) > end)
       end = buffered.end(index);
   }
+  // All of it is here: nothing is needed any more, however little is left.
+  if (end >= element.duration - GAP_S) return WHOLE_S;
   return end - currentTime;
 }
 
-function mediaElements(root: Document | ShadowRoot): HTMLMediaElement[] {
+/**
+ * The media elements of a document, those in open shadow roots and in frames of the same origin included. What is in a
+ * closed root, or in no document at all, cannot be seen: its requests count as downloads, and wait for nobody.
+ *
+ * @param enter Told of every document.
+ */
+function mediaElements(
+  root: Document | ShadowRoot,
+  enter: (place: Document) => void,
+): HTMLMediaElement[] {
+  if (root.nodeType === Node.DOCUMENT_NODE) enter(root as Document);
   const found: HTMLMediaElement[] = [...root.querySelectorAll<HTMLMediaElement>("video, audio")];
   for (const element of root.querySelectorAll("*")) {
-    if (element.shadowRoot) found.push(...mediaElements(element.shadowRoot));
+    if (element.shadowRoot) found.push(...mediaElements(element.shadowRoot, enter));
+    const inner = element.localName === "iframe" && frameOf(element as HTMLIFrameElement);
+    if (inner) found.push(...mediaElements(inner, enter));
   }
   return found;
+}
+
+/** `null` for a frame of another origin; a sandbox may even throw. */
+function frameOf(element: HTMLIFrameElement): Document | null {
+  try {
+    return element.contentDocument;
+  } catch {
+    return null;
+  }
 }

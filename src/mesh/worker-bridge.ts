@@ -7,7 +7,9 @@ import { NearcastError } from "../core/errors.js";
 import { PROTOCOL_VERSION } from "../protocol/limits.js";
 import {
   isEnvelope,
+  type PaceQuestion,
   type PageHello,
+  type PlaylistReport,
   type ProgressReport,
   type RequestReport,
   type UsedReport,
@@ -18,6 +20,8 @@ import {
 
 export interface BridgeHandlers {
   onWant(want: Want, port: MessagePort): void;
+  onPace(question: PaceQuestion, port: MessagePort): void;
+  onPlaylist(report: PlaylistReport): void;
   onProgress(report: ProgressReport): void;
   onRequest(report: RequestReport): void;
   onUsed(report: UsedReport): void;
@@ -121,6 +125,8 @@ export class WorkerBridge {
     const [port] = ports;
     if (data.type === "hello") this.#greeted.resolve((data as WorkerHello).clientId);
     else if (data.type === "want" && port) this.#handlers.onWant(data as Want, port);
+    else if (data.type === "pace" && port) this.#handlers.onPace(data as PaceQuestion, port);
+    else if (data.type === "playlist") this.#handlers.onPlaylist(data as PlaylistReport);
     else if (data.type === "progress") this.#handlers.onProgress(data as ProgressReport);
     else if (data.type === "request") this.#handlers.onRequest(data as RequestReport);
     else if (data.type === "used") this.#handlers.onUsed(data as UsedReport);

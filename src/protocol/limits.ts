@@ -53,6 +53,9 @@ export const SIGNAL_MESSAGE_MAX_BYTES = 16_384;
 /** A URL in a message, in UTF-16 units. */
 export const URL_MAX_LENGTH = 2_048;
 
+/** A playlist that the worker shows the host. */
+export const PLAYLIST_MAX_BYTES = 2 ** 20;
+
 /** Groups one viewer is in at a time. */
 export const GROUPS_MAX = 32;
 

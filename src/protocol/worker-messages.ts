@@ -75,12 +75,41 @@ export interface WorkerRemoved extends Envelope {
   readonly type: "removed";
 }
 
+/** Worker → host tab: a playlist went by on its way to a player. */
+export interface PlaylistReport extends Envelope {
+  readonly type: "playlist";
+  /** Where it came from in the end: its relative URLs start there. */
+  readonly url: string;
+  readonly text: string;
+}
+
+/**
+ * Worker → host tab, with a fresh MessagePort: a body comes from the store and may have to be paced. The
+ * host answers with {@link PaceAdvice} until the worker says `end`.
+ */
+export interface PaceQuestion extends Envelope {
+  readonly type: "pace";
+  readonly url: string;
+  readonly clientId: string;
+  /** Length of the body. */
+  readonly bytes: number;
+  readonly contentType: string;
+}
+
+/** Host → worker, at once and whenever it changes; without a rate: as fast as possible. */
+export interface PaceAdvice {
+  readonly type: "pace";
+  readonly bytesPerMs: number | undefined;
+}
+
 /** Worker → host tab, with a fresh MessagePort on which the rest of the exchange runs. */
 export interface Want extends Envelope {
   readonly type: "want";
   readonly url: string;
   /** The page that made the request, for its playback state. */
   readonly clientId: string;
+  /** `Request.destination`: a script's request has none. */
+  readonly destination: string;
   /** `end` is exclusive, `undefined` when open; the whole body without `range`. */
   readonly range: { readonly start: number; readonly end?: number } | undefined;
 }
@@ -114,6 +143,8 @@ export type HostMessage =
       readonly bytes: Uint8Array<ArrayBuffer>;
       readonly source: "mesh" | "cache";
     }
+  /** How fast the page is to get the body. */
+  | PaceAdvice
   /** Fetch pieces `[from, to)` from the origin. */
   | { readonly type: "fetch"; readonly from: number; readonly to: number }
   /** The host cannot go on: finish from the origin alone. */

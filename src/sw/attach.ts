@@ -5,7 +5,7 @@
  */
 import { Route, Router } from "workbox-routing";
 import { type UrlMatcher, urlMatcher } from "../core/url-pattern.js";
-import { mayAccelerate } from "../engine/sharing-policy.js";
+import { mayAccelerate, mayWatch } from "../engine/sharing-policy.js";
 import { PROTOCOL_VERSION } from "../protocol/limits.js";
 import {
   isEnvelope,
@@ -16,6 +16,7 @@ import {
 import { loadWorkerConfig, saveWorkerConfig } from "../store/worker-config-store.js";
 
 import { DISK_MS, MeshFirst, type MeshFirstOptions } from "./mesh-first.js";
+import { reportPlaylist } from "./playlists.js";
 import { factsOf } from "./request-facts.js";
 import { within } from "./within.js";
 
@@ -83,6 +84,19 @@ export function attach({ route = true, claim = false, ...options }: AttachOption
         if (!config) await within(loaded, DISK_MS);
         if (!config || !wanted(config, context.request.url)) return fetch(context.request);
         return strategy.handle(context);
+      },
+    ),
+  );
+  router.registerRoute(
+    new Route(
+      ({ request, sameOrigin }) =>
+        config !== undefined &&
+        wanted(config, request.url) &&
+        mayWatch(factsOf(request, sameOrigin)),
+      async ({ request, event }) => {
+        const response = await fetch(request);
+        event.waitUntil(reportPlaylist(response));
+        return response;
       },
     ),
   );

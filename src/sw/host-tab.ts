@@ -3,7 +3,7 @@
  * The same lock tells, the moment it is free, that the host is gone.
  * @module
  */
-import type { Want } from "../protocol/worker-messages.js";
+import type { PaceAdvice, PaceQuestion, Want } from "../protocol/worker-messages.js";
 import { HOST_ALIVE_PREFIX } from "../protocol/worker-messages.js";
 
 declare const self: ServiceWorkerGlobalScope;
@@ -41,8 +41,26 @@ function watch(name: string): AbortSignal {
 }
 
 /** Hands the host one request and the port that the rest of the exchange runs on. */
-export function sendWant({ client }: HostTab, want: Want): MessagePort {
+export function sendWant({ client }: HostTab, want: Want | PaceQuestion): MessagePort {
   const { port1, port2 } = new MessageChannel();
   client.postMessage(want, [port2]);
   return port1;
+}
+
+/**
+ * Asks the host how fast a body may reach its player.
+ *
+ * @returns Ends the advice.
+ */
+export function askPace(
+  host: HostTab,
+  question: PaceQuestion,
+  onAdvice: (advice: PaceAdvice) => void,
+): () => void {
+  const port = sendWant(host, question);
+  port.onmessage = ({ data }: MessageEvent<PaceAdvice>) => onAdvice(data);
+  return () => {
+    port.postMessage({ type: "end" });
+    port.close();
+  };
 }

@@ -8,16 +8,17 @@
 import { Strategy, type StrategyHandler } from "workbox-strategies";
 import { type ByteRange, canonicalUrl, piecesOfBytes } from "../protocol/asset.js";
 import { OPEN_RANGE_MAX_BYTES, PROTOCOL_VERSION } from "../protocol/limits.js";
-import type { HostMessage, Want } from "../protocol/worker-messages.js";
+import type { HostMessage, PaceQuestion, Want } from "../protocol/worker-messages.js";
 import { PieceReader } from "../store/piece-store.js";
 import { type AskedRange, coveredRange, parseRange } from "./byte-range.js";
 import { Delivery } from "./delivery.js";
 import { storedBody } from "./from-store.js";
-import { findHost, type HostTab, sendWant } from "./host-tab.js";
+import { askPace, findHost, type HostTab, sendWant } from "./host-tab.js";
+import { Pacer, paced } from "./paced.js";
 import { cappedRange, type MeshPlan, observed } from "./pass-through.js";
 import { requestFor } from "./range-request.js";
 import { RequestMeter } from "./request-meter.js";
-import { corsAllows, responseHead } from "./response-head.js";
+import { corsAllows, type ResponseHead, responseHead } from "./response-head.js";
 import { within } from "./within.js";
 
 declare const self: ServiceWorkerGlobalScope;
@@ -48,6 +49,7 @@ interface Exchange {
   readonly range: AskedRange | undefined;
   readonly crossOrigin: boolean;
   readonly meter: RequestMeter;
+  readonly pacer: Pacer;
   /** Looked for beside the store, not after it. */
   readonly host: Promise<HostTab | undefined>;
 }
@@ -86,6 +88,7 @@ export class MeshFirst extends Strategy {
       handler,
       range,
       meter,
+      pacer: new Pacer(),
       host: within(findHost(), ACCEPT_MS).catch(() => undefined),
       url: canonicalUrl(request.url),
       crossOrigin: new URL(request.url).origin !== self.location.origin,
@@ -114,7 +117,31 @@ export class MeshFirst extends Strategy {
       onBytes: (source, bytes) => exchange.meter.count(source, bytes),
       onEnd: () => void exchange.meter.end(head.status),
     });
-    return new Response(body, head);
+    return new Response(this.#pacedFromStore(exchange, body, head), head);
+  }
+
+  /** A script's request may be an adaptive player's, which measures how fast its segments come. */
+  #pacedFromStore(
+    { request, handler, host, url, pacer }: Exchange,
+    body: ReadableStream<Uint8Array>,
+    { headers }: ResponseHead,
+  ): ReadableStream<Uint8Array> {
+    if (request.destination !== "") return body;
+    const value = (name: string) => headers.find(([header]) => header === name)?.[1] ?? "";
+    const question: PaceQuestion = {
+      nearcast: PROTOCOL_VERSION,
+      type: "pace",
+      url,
+      clientId: (handler.event as FetchEvent).clientId,
+      bytes: Number(value("content-length")),
+      contentType: value("content-type"),
+    };
+    const ended = Promise.withResolvers<void>();
+    void host.then((tab) => {
+      if (!tab) return pacer.advise({ type: "pace", bytesPerMs: undefined });
+      void ended.promise.then(askPace(tab, question, (advice) => pacer.advise(advice)));
+    });
+    return paced(body, pacer, ended.resolve);
   }
 
   /** A read of the store that no request waits for long, and none at all once it hangs. */
@@ -167,12 +194,17 @@ export class MeshFirst extends Strategy {
       // Before the first piece nothing was promised: the caller goes on with the origin.
       if (promised) void exchange.meter.end(head.status);
     });
-    port.onmessage = ({ data }: MessageEvent<HostMessage>) => delivery.receive(data);
+    port.onmessage = ({ data }: MessageEvent<HostMessage>) => {
+      if (data.type === "pace") exchange.pacer.advise(data);
+      else delivery.receive(data);
+    };
     const abandon = () => delivery.abandon();
     exchange.request.signal.addEventListener("abort", abandon, { once: true });
     await delivery.firstPiece;
     promised = true;
-    return new Response(delivery.body(), head);
+    const mayBePaced = exchange.request.destination === "";
+    const body = delivery.body();
+    return new Response(mayBePaced ? paced(body, exchange.pacer) : body, head);
   }
 
   #delivery(
@@ -208,6 +240,7 @@ export class MeshFirst extends Strategy {
         port: line?.port,
         onBytes: (source, bytes) => meter.count(source, bytes),
         onEnd,
+        pacer: request.destination === "" ? exchange.pacer : undefined,
         takeOver: (asset, rest) => this.#delivery(exchange, line as Line, asset, rest, onEnd),
       });
     } catch (error) {
@@ -233,12 +266,13 @@ export class MeshFirst extends Strategy {
   }
 }
 
-function wantOf({ handler, url, range }: Exchange): Want {
+function wantOf({ request, handler, url, range }: Exchange): Want {
   return {
     nearcast: PROTOCOL_VERSION,
     type: "want",
     url,
     clientId: (handler.event as FetchEvent).clientId,
+    destination: request.destination,
     range,
   };
 }

@@ -9,6 +9,7 @@ import type { BytesBySource, DeliveryMessage, HostMessage } from "../protocol/wo
 import { type AskedRange, parseContentRange } from "./byte-range.js";
 import type { Delivery } from "./delivery.js";
 import { PieceCutter, sameValidators } from "./origin-reader.js";
+import { type Pacer, paced } from "./paced.js";
 
 export type MeshPlan = Extract<HostMessage, { type: "mesh" }>;
 
@@ -20,6 +21,8 @@ export interface PassThroughOptions {
   readonly port: MessagePort | undefined;
   readonly onBytes: (source: keyof BytesBySource, bytes: number) => void;
   readonly onEnd: () => void;
+  /** For what is taken over, if a player may be reading. */
+  readonly pacer?: Pacer | undefined;
   /** Makes what goes on with the bytes `rest` of the asset; it owns the port from then on and ends the request. */
   readonly takeOver: (asset: MeshPlan, rest: ByteRange) => Delivery;
 }
@@ -82,7 +85,8 @@ class PassingBody {
     });
     if (!this.#port) return;
     this.#port.onmessage = ({ data }: MessageEvent<HostMessage>) => {
-      if (this.#delivery) this.#delivery.receive(data);
+      if (data.type === "pace") this.#options.pacer?.advise(data);
+      else if (this.#delivery) this.#delivery.receive(data);
       else if (data.type === "mesh") this.#takeOver(data);
     };
   }
@@ -139,7 +143,10 @@ class PassingBody {
     const origin = this.#reader;
     this.#tell({ type: "position", piece: piecesOfBytes(rest).from });
     this.#delivery = this.#options.takeOver(asset, rest);
-    this.#reader = this.#delivery.body().getReader();
+    const body = this.#delivery.body();
+    const { pacer } = this.#options;
+    pacer?.restart();
+    this.#reader = (pacer ? paced(body, pacer) : body).getReader();
     void origin.cancel().catch(() => undefined);
   }
 

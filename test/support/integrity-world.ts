@@ -90,6 +90,7 @@ export async function downloadFrom(
     gossip: { greet: () => undefined } as unknown as HaveGossip,
     uploader: {} as Uploader,
     onLink: () => undefined,
+    onAhead: () => undefined,
     onRejected: (_peerId, bytes) => {
       rejectedBytes += bytes;
     },

@@ -199,7 +199,8 @@ function recordSegments() {
   const { send: realSend } = XMLHttpRequest.prototype;
   XMLHttpRequest.prototype.send = function (...args) {
     this.addEventListener("load", () => {
-      if (!(this.response instanceof ArrayBuffer)) return;
+      // A player that parses in a worker has given the buffer away.
+      if (!(this.response instanceof ArrayBuffer) || this.response.detached) return;
       const { responseURL, status, response } = this;
       const copy = response.slice(0);
       window.received.push({

@@ -390,4 +390,21 @@ describe("planner", () => {
     expect(planner.pieceRefused("nobody", 1, { busyMs: 1, nowMs: 0 })).to.deep.equal([]);
     expect(planner.pieceArrived("nobody", 1, 1, 0)).to.deep.equal([]);
   });
+
+  it("Planner asks a few pieces of peers and nothing of the origin for what is fetched ahead", () => {
+    const { planner, have, link, open } = setUp();
+    for (const id of ["a", "b", "c", "d", "e"]) link(id, [...Array(8).keys()]);
+    const commands = open({ pieces: { from: 0, to: 20 }, peersOnly: true });
+    expect(asksOf(commands), "as many as five peers have room for would be more").to.have.length(4);
+    expect(commands).to.have.length(4);
+    const [first] = asksOf(commands);
+    have.add(first?.piece ?? 0);
+    const next = planner.pieceArrived(first?.peerId ?? "", first?.askId ?? 0, PIECE_BYTES, 30);
+    expect(asksOf(next)).to.have.length(1);
+    expect(planner.tick(FAR_MS - 1).filter(({ type }) => type === "fetch")).to.deep.equal([]);
+    // The page asks for the same: what is under way stays, and nothing holds the rest back.
+    const real = open({ id: 2, pieces: { from: 0, to: 20 }, deadlineMs: 100 }, 40);
+    expect(fetchesOf(real).length).to.be.above(0);
+    expect(planner.close(1)).to.deep.equal([]);
+  });
 });

@@ -12,9 +12,11 @@ interface Media {
   playbackRate: number;
   ended: boolean;
   src: string;
+  duration: number;
 }
 
 const PLAYING: Media = {
+  duration: 100,
   ...{ buffered: [[0, 10]], currentTime: 4, paused: false, seeking: false, readyState: 4 },
   ...{ playbackRate: 1, ended: false, src: "x" },
 };
@@ -147,6 +149,43 @@ describe("playback", () => {
       await advance(250);
       expect(states.at(-1)).to.equal(undefined);
       outer.remove();
+    });
+  });
+
+  it("watchPlayback() finds elements in frames of the same origin, and says that they are there", async () => {
+    await watching(async ({ states, add, advance }) => {
+      const frame = document.body.appendChild(document.createElement("iframe"));
+      add({}, frame.contentDocument?.body);
+      await advance(2_000);
+      expect(states).to.deep.equal([
+        { aheadS: 6, rate: 1, paused: false, hidden: false, framed: true },
+      ]);
+      frame.remove();
+    });
+  });
+
+  it("watchPlayback() needs nothing more of what is buffered to its end", async () => {
+    await watching(async ({ states, add, advance }) => {
+      const { media } = add({ duration: 10, currentTime: 9.5 });
+      await advance(2_000);
+      expect(states.at(-1)?.aheadS).to.equal(3_600);
+      media.duration = 100;
+      await advance(250);
+      expect(states.at(-1)?.aheadS).to.equal(0.5);
+    });
+  });
+
+  it("watchPlayback() tells an element that ran dry from one that starts or seeks", async () => {
+    await watching(async ({ states, add, advance }) => {
+      const { video, media } = add({ readyState: 2, buffered: [[0, 4]] });
+      await advance(2_000);
+      expect(states.at(-1)).to.not.have.property("starving");
+      video.dispatchEvent(new Event("playing"));
+      await advance(250);
+      expect(states.at(-1)).to.have.property("starving", true);
+      media.seeking = true;
+      await advance(250);
+      expect(states.at(-1)).to.not.have.property("starving");
     });
   });
 

@@ -1,0 +1,55 @@
+/**
+ * How fast a body that is here already is handed to a player, so that the player's own estimate stays true:
+ * a segment from the store in 2 ms looks like a line without limit, and the player climbs to a rendition
+ * that neither origin nor mesh can go on with. This module is pure.
+ *
+ * Why the body: players subtract or forgive a late first byte (docs/decisions/0017).
+ * @module
+ */
+import type { PlaybackState } from "./deadline.js";
+
+export interface PaceFacts {
+  /** Of the page that asks; `undefined` if its player cannot be seen. */
+  readonly playback: PlaybackState | undefined;
+  /** The whole body. */
+  readonly bytes: number;
+  /** Media time in the body, if a playlist told. */
+  readonly durationS: number | undefined;
+  /** What the next segment would get, in bytes per millisecond; `undefined` if nobody measured yet. */
+  readonly honestBytesPerMs: number | undefined;
+  /** Bodies that are handed to the same page at the same time, this one included: they share the line. */
+  readonly parallel: number;
+}
+
+/**
+ * Faster than honest, and still below what any player takes for the next rung: they keep 5 % (Shaka, down)
+ * to 30 % (hls.js, up) to themselves.
+ */
+const PACE_RATIO = 1.15;
+/** Enough for every player to stay on the rung that it has (Video.js wants 1.2), too little to climb. */
+const SUSTAIN_RATIO = 1.3;
+/** Nobody waits longer for a body that playing waits for. */
+const START_MAX_MS = 2_000;
+/** Share of the buffer that one body may use up. */
+const BUFFER_SHARE = 0.5;
+
+/** @returns Bytes per millisecond; `undefined`: as fast as possible. */
+export function paceOf({
+  playback,
+  bytes,
+  durationS,
+  honestBytesPerMs,
+  parallel,
+}: PaceFacts): number | undefined {
+  if (honestBytesPerMs === undefined || playback?.starving) return undefined;
+  const rate = (PACE_RATIO * honestBytesPerMs) / Math.max(1, parallel);
+  const sustainMs = durationS ? (durationS * 1_000) / SUSTAIN_RATIO : Number.POSITIVE_INFINITY;
+  return Math.max(rate, bytes / Math.min(sustainMs, patienceMs(playback)));
+}
+
+/** The time that a body may take without harm. */
+function patienceMs(playback: PlaybackState | undefined): number {
+  if (!playback || playback.paused) return Number.POSITIVE_INFINITY;
+  const aheadMs = (playback.aheadS * 1_000) / Math.max(0.25, playback.rate);
+  return Math.max(START_MAX_MS, aheadMs * BUFFER_SHARE);
+}

@@ -1,0 +1,130 @@
+/**
+ * Tells the worker how fast the bodies in its hands may reach their players (`engine/pace.ts`), and goes on
+ * telling while they last: buffers run low, lines change. Only segments of adaptive players are paced;
+ * images, fonts, downloads and plain files in a media element never are.
+ * @module
+ */
+import type { PlaybackState } from "../engine/deadline.js";
+import { paceOf } from "../engine/pace.js";
+import type { PaceAdvice } from "../protocol/worker-messages.js";
+
+/** One body on its way to a page. */
+export interface PacedBody {
+  readonly url: string;
+  readonly clientId: string;
+  readonly bytes: number;
+  readonly contentType: string;
+}
+
+export interface PacingOptions {
+  readonly playbackOf: (clientId: string) => PlaybackState | undefined;
+  /** What is known of a segment from playlists; `undefined` if none named it. */
+  readonly segmentOf: (url: string) => { durationS: number; adaptive: boolean } | undefined;
+  /** The origin's measured rate, in bytes per millisecond. */
+  readonly originBytesPerMs: () => number | undefined;
+  /** What peers sustain for the rung above, in bytes per millisecond; 0 if they do not hold it. */
+  readonly aboveBytesPerMs: (url: string) => number;
+}
+
+interface Running {
+  readonly body: PacedBody;
+  readonly tell: (advice: PaceAdvice) => void;
+  told: number | undefined;
+}
+
+const REVIEW_MS = 250;
+/** Smaller changes are not worth a message. */
+const CHANGE_RATIO = 0.05;
+/** What is at stake when no playlist told: the rest is a few bytes, or none of a player's business. */
+const MEDIA_TYPE = /^(video|audio)\/|^application\/mp4\b/i;
+const BODIES_MAX = 64;
+const REMEMBERED_KEY = "nearcast-origin-rate";
+/** A rate of last week says nothing of today's line. */
+const REMEMBERED_MS = 24 * 3_600_000;
+
+export class Pacing {
+  readonly #options: PacingOptions;
+  readonly #running = new Set<Running>();
+  #rememberedBytesPerMs = remembered();
+  #timer: ReturnType<typeof setInterval> | undefined;
+
+  constructor(options: PacingOptions) {
+    this.#options = options;
+  }
+
+  /** Advises on one body from now on, at once if it is to be paced, until `ended` aborts. */
+  add(body: PacedBody, tell: (advice: PaceAdvice) => void, ended: AbortSignal): void {
+    if (ended.aborted || !this.#adaptive(body) || this.#running.size >= BODIES_MAX) {
+      return tell({ type: "pace", bytesPerMs: undefined });
+    }
+    const running = { body, tell, told: undefined };
+    this.#running.add(running);
+    ended.addEventListener("abort", () => this.#remove(running), { once: true });
+    this.#review(running, true);
+    this.#timer ??= setInterval(() => this.#reviewAll(), REVIEW_MS);
+  }
+
+  /** Whether a player that chooses between renditions looks at how fast this comes. */
+  #adaptive({ url, clientId, contentType }: PacedBody): boolean {
+    const segment = this.#options.segmentOf(url);
+    if (segment) return segment.adaptive;
+    return MEDIA_TYPE.test(contentType) && this.#options.playbackOf(clientId) !== undefined;
+  }
+
+  #remove(running: Running): void {
+    this.#running.delete(running);
+    if (this.#running.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #reviewAll(): void {
+    for (const running of this.#running) this.#review(running, false);
+  }
+
+  #review(running: Running, first: boolean): void {
+    const { url, clientId, bytes } = running.body;
+    const { playbackOf, segmentOf, originBytesPerMs, aboveBytesPerMs } = this.#options;
+    const originRate = originBytesPerMs() ?? this.#rememberedBytesPerMs;
+    const bytesPerMs = paceOf({
+      playback: playbackOf(clientId),
+      bytes,
+      durationS: segmentOf(url)?.durationS,
+      honestBytesPerMs: originRate && Math.max(originRate, aboveBytesPerMs(url)),
+      parallel: [...this.#running].filter(({ body }) => body.clientId === clientId).length,
+    });
+    if (!first && !differs(running.told, bytesPerMs)) return;
+    running.told = bytesPerMs;
+    running.tell({ type: "pace", bytesPerMs });
+  }
+
+  /**
+   * Keeps the origin's rate for the next page: a film in the store is played long before the origin is
+   * measured again. Call when a request ended.
+   */
+  remember(): void {
+    const bytesPerMs = this.#options.originBytesPerMs();
+    if (bytesPerMs === undefined || !differs(this.#rememberedBytesPerMs, bytesPerMs)) return;
+    this.#rememberedBytesPerMs = bytesPerMs;
+    try {
+      localStorage.setItem(REMEMBERED_KEY, JSON.stringify([bytesPerMs, Date.now()]));
+    } catch {
+      // Storage is blocked: the next page measures anew.
+    }
+  }
+}
+
+function differs(a: number | undefined, b: number | undefined): boolean {
+  if (a === undefined || b === undefined) return a !== b;
+  return Math.abs(a - b) > CHANGE_RATIO * a;
+}
+
+function remembered(): number | undefined {
+  try {
+    const [bytesPerMs, atMs] = JSON.parse(localStorage.getItem(REMEMBERED_KEY) ?? "[]");
+    const fresh = Math.abs(Date.now() - atMs) < REMEMBERED_MS;
+    return fresh && bytesPerMs > 0 ? bytesPerMs : undefined;
+  } catch {
+    return undefined;
+  }
+}
