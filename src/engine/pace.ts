@@ -3,7 +3,7 @@
  * a segment from the store in 2 ms looks like a line without limit, and the player climbs to a rendition
  * that neither origin nor mesh can go on with. This module is pure.
  *
- * Why the body: players subtract or forgive a late first byte (docs/decisions/0017).
+ * Why the body: players subtract or forgive a late first byte (docs/decisions/0018).
  * @module
  */
 import type { PlaybackState } from "./deadline.js";
