@@ -60,7 +60,7 @@ export class Showing {
 
   /**
    * Low-latency parts pass through: they are played before anybody could have vouched for them
-   * (docs/decisions/0019).
+   * (docs/decisions/0020).
    *
    * @returns Whether it was one; its port is closed then.
    */
