@@ -125,6 +125,11 @@ export function audienceOf(headers: readonly Header[], siteOrigin: string | unde
   return allowed?.[1] === "*" ? "*" : (siteOrigin ?? "");
 }
 
+/** What a page's `GET` sends as `Origin`: nothing to its own origin, whose answer may depend on it (rule R22). */
+export function originHeaderOf(url: URL, siteOrigin: string | undefined): string | undefined {
+  return url.origin === siteOrigin ? undefined : siteOrigin;
+}
+
 /** Headers that belong to one connection, one transfer or one moment, or act on the whole site. */
 const NOT_ATTESTED: ReadonlySet<string> = new Set([
   "age",

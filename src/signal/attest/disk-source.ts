@@ -17,6 +17,7 @@ import {
   failure,
   freshnessOf,
   hashWindow,
+  originHeaderOf,
   refusal,
 } from "./asset-rules.js";
 import { contentTypeOf } from "./content-types.js";

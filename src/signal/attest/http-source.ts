@@ -8,7 +8,7 @@ import type { IncomingMessage } from "node:http";
 import { windowCountOf } from "../../protocol/asset.js";
 import type { Header } from "../../protocol/attestation.js";
 import { ASSET_MAX_BYTES, WINDOW_BYTES } from "../../protocol/limits.js";
-import { type AssetReading, failure, freshnessOf, hashWindow, refusal } from "./asset-rules.js";
+import { type AssetReading, failure, freshnessOf, hashWindow, originHeaderOf, refusal } from "./asset-rules.js";
 import { headerOf, headersOf, type OriginClient, withDeadline } from "./origin-request.js";
 
 /** Largest body that is read as a whole because the origin ignores ranges. */
@@ -53,7 +53,10 @@ export class HttpSource {
     const range = `bytes=${start}-${start + WINDOW_BYTES - 1}`;
     let response: IncomingMessage | undefined;
     try {
-      response = await client.open(url, { method: "GET", siteOrigin, range, signal });
+      response = await client.open(url, {
+        ...{ method: "GET", range, signal },
+        siteOrigin: originHeaderOf(url, siteOrigin),
+      });
       return await this.#readResponse(response, { url, window, siteOrigin });
     } catch (error) {
       if (signal.aborted) throw failure("origin took too long", error);

@@ -33,6 +33,7 @@ export const fileHash = (path) => sha256(readFileSync(join(media.dir, decodeURIC
  * @param pages More pages of the site: bodies by path, before the script tag.
  * @param files More files of the site: `{ type, body, headers }` by path, or a function that returns one.
  * @param intercept Sees each request for the origin's files first; `true` says that it answers.
+ * @param lab Answers all below `/lab/`, on the site and on the CDN; the index attests it over HTTP.
  * @param indexArgs More arguments of the index server.
  */
 export async function openRig({
@@ -42,13 +43,18 @@ export async function openRig({
   pages = {},
   files = {},
   intercept = () => false,
+  lab,
   indexArgs = [],
 } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "nearcast-e2e-"));
   const sample = createSampleOrigin({ root, rateBytesPerS, delayMs });
   const origin = {
     ...sample,
-    handle: (req, res) => (intercept(req, res) ? undefined : sample.handle(req, res)),
+    owns: (pathname) => sample.owns(pathname) || (lab !== undefined && isLab(pathname)),
+    handle: (req, res) => {
+      if (lab && isLab(req.url)) return lab(req, res);
+      return intercept(req, res) ? undefined : sample.handle(req, res);
+    },
   };
   const content = { pages: { ...PAGES, ...pages }, files: { ...siteFiles(), ...files } };
   const site = createServer((req, res) => serve(req, res, origin, content));
@@ -65,7 +71,10 @@ export async function openRig({
     cdn: cdnUrl,
     root,
     keyFile: join(folder, "key.pem"),
-    indexArgs,
+    indexArgs: [
+      ...(lab ? ["--origin", `${url}/lab/`, "--origin", `${cdnUrl}/lab/`] : []),
+      ...indexArgs,
+    ],
   });
   await index.start();
   const browsers = [];
@@ -108,6 +117,8 @@ export async function openRig({
     },
   };
 }
+
+const isLab = (path) => path.startsWith("/lab/");
 
 /** The index server as a process of its own, so that it can really be killed. */
 class IndexProcess {
