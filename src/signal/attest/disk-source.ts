@@ -175,7 +175,8 @@ export class DiskSource {
     try {
       const message = await withDeadline(
         { timeoutMs: HEAD_TIMEOUT_MS, owner: this.#options.signal },
-        (signal) => client.open(url, { method: "HEAD", siteOrigin, signal }),
+        (signal) =>
+          client.open(url, { method: "HEAD", siteOrigin: originHeaderOf(url, siteOrigin), signal }),
       );
       message.on("error", () => {}).resume(); // a HEAD has no body; whatever comes is thrown away
       const response = { status: message.statusCode ?? 0, headers: headersOf(message) };

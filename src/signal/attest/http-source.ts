@@ -8,7 +8,14 @@ import type { IncomingMessage } from "node:http";
 import { windowCountOf } from "../../protocol/asset.js";
 import type { Header } from "../../protocol/attestation.js";
 import { ASSET_MAX_BYTES, WINDOW_BYTES } from "../../protocol/limits.js";
-import { type AssetReading, failure, freshnessOf, hashWindow, originHeaderOf, refusal } from "./asset-rules.js";
+import {
+  type AssetReading,
+  failure,
+  freshnessOf,
+  hashWindow,
+  originHeaderOf,
+  refusal,
+} from "./asset-rules.js";
 import { headerOf, headersOf, type OriginClient, withDeadline } from "./origin-request.js";
 
 /** Largest body that is read as a whole because the origin ignores ranges. */

@@ -65,10 +65,11 @@ function picture(letter, { watermark = false, unique = false }, user) {
   return body;
 }
 
-/** Answers `/lab/<case>/<kind>`. */
+/** Answers `/lab/<any>/<case>`. */
 export function answerPersonally(req, res) {
   const { pathname } = new URL(req.url, "http://lab");
-  const name = Object.keys(CASES).find((known) => pathname.startsWith(`/lab/${known}/`));
+  const [, , , ...rest] = pathname.split("/");
+  const name = Object.keys(CASES).find((known) => known === rest.join("/"));
   const { headers, letter, by, ...special } = CASES[name] ?? {};
   if (!headers) return res.writeHead(404).end();
   const user = userOf(req, by) ?? NOBODY;
