@@ -27,6 +27,34 @@ const REQUESTS = {
   "POST (untouched)": [url(first), { method: "POST", body: "x" }],
   "a conditional request (untouched)": [url(first), { headers: { "if-none-match": '"x"' } }],
   "cache: no-store (untouched)": [url(first), { cache: "no-store" }],
+  "cache: reload (untouched)": [url(first), { cache: "reload" }],
+  "cache: no-cache": [url(first), { cache: "no-cache" }],
+  "cache: only-if-cached (untouched)": [
+    url("never/asked.ts"),
+    { cache: "only-if-cached", mode: "same-origin" },
+  ],
+  "Cache-Control of the page (untouched)": [
+    url(first),
+    { headers: { "cache-control": "max-age=0" } },
+  ],
+  "Authorization (untouched)": [url(first), { headers: { authorization: "Basic eDp5" } }],
+  "a request of a date (untouched)": [
+    url(first),
+    { headers: { "if-modified-since": "Sun, 01 Jan 2040 00:00:00 GMT" } },
+  ],
+  "If-Range (untouched)": [url(first), { headers: { range: "bytes=0-9", "if-range": '"x"' } }],
+  "credentials: include": [url(first), { credentials: "include" }],
+  "credentials: omit": [url(first), { credentials: "omit" }],
+  "mode: same-origin": [url(first), { mode: "same-origin" }],
+  "redirect: error, without one": [url(first), { redirect: "error" }],
+  "redirect: manual, without one": [url(first), { redirect: "manual" }],
+  "a redirect": [url("moved.ts"), {}],
+  "a redirect, redirect: error": [url("moved.ts"), { redirect: "error" }],
+  "a redirect, redirect: manual": [url("moved.ts"), { redirect: "manual" }],
+  "integrity that fits nothing": [
+    url(first),
+    { integrity: "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=" },
+  ],
   "an unknown file": [url("no/such/file.ts"), {}],
   "a playlist (untouched)": [url(media.hls), {}],
   "a URL with a query": [`${url(first)}?v=1`, {}],
@@ -40,8 +68,15 @@ function comparable(answer) {
   return answer;
 }
 
+/** One file has moved: the page sees the redirect as it always did. */
+function intercept(req, res) {
+  if (!req.url.startsWith(url("moved.ts"))) return false;
+  res.writeHead(302, { location: url(second), "cache-control": "no-store" }).end();
+  return true;
+}
+
 test("status, headers and bytes are the origin's own: passed through, from peers, and from the store", async (t) => {
-  const rig = await openRig();
+  const rig = await openRig({ intercept });
   t.after(() => rig.close());
   const plain = await (await rig.profile()).open("/blank?off");
   const seeder = await openBlank(await rig.profile(), rig);
