@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { Distance } from "../protocol/signal-messages.js";
+
 interface Avoided {
   readonly untilMs: number;
   readonly banned: boolean;
@@ -14,7 +16,8 @@ const UNREACHED_MS = 15_000;
 /** A neighbour is tried sooner, and later each time. */
 const RETRY_MS = { min: 2_000, max: 60_000 };
 const CANDIDATES_MAX = 32;
-const AVOIDED_MAX = 1_000;
+/** Peers of whom anything is remembered. */
+const REMEMBERED_MAX = 1_000;
 
 export class Candidates {
   readonly #now: () => number;
@@ -22,9 +25,22 @@ export class Candidates {
   readonly #suggested = new Set<string>();
   readonly #avoided = new Map<string, Avoided>();
   readonly #failures = new Map<string, number>();
+  readonly #distances = new Map<string, Distance>();
 
   constructor(now: () => number) {
     this.#now = now;
+  }
+
+  /** Where a peer is, as the server said. */
+  place(peerId: string, distance: Distance): void {
+    this.#distances.delete(peerId);
+    this.#distances.set(peerId, distance);
+    forgetOldest(this.#distances);
+  }
+
+  /** 2 for a peer that the server did not name. */
+  distanceOf(peerId: string): Distance {
+    return this.#distances.get(peerId) ?? 2;
   }
 
   /** Adds peers; beyond 32 the oldest are forgotten. */
@@ -97,5 +113,5 @@ export class Candidates {
 
 function forgetOldest(map: Map<string, unknown>): void {
   const [oldest] = map.keys();
-  if (map.size > AVOIDED_MAX && oldest !== undefined) map.delete(oldest);
+  if (map.size > REMEMBERED_MAX && oldest !== undefined) map.delete(oldest);
 }

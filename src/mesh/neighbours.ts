@@ -68,7 +68,6 @@ export class Neighbours {
   readonly #links = new Map<string, PeerLink>();
   readonly #wanted = new Map<string, Wanted>();
   readonly #candidates: Candidates;
-  readonly #distances = new Map<string, Distance>();
   /** Bytes of each link at the last churn. */
   readonly #bytesBefore = new WeakMap<PeerLink, number>();
   #neighbourhood: Neighbourhood | undefined;
@@ -120,7 +119,7 @@ export class Neighbours {
   }
 
   distanceOf(peerId: string): Distance {
-    return this.#distances.get(peerId) ?? 2;
+    return this.#candidates.distanceOf(peerId);
   }
 
   /** The server put this viewer into a clique, or its clique changed. */
@@ -134,7 +133,7 @@ export class Neighbours {
       const [peerId, distance, dials] = hint;
       const waitMs = dials ? 0 : CALL_WAIT_MS;
       const dialAtMs = before.get(peerId)?.dialAtMs ?? this.#options.now() + waitMs;
-      this.#distances.set(peerId, distance);
+      this.#candidates.place(peerId, distance);
       this.#wanted.set(peerId, { role, dials, dialAtMs });
     };
     // Near ones first; among equals another order for each viewer, or all would call the same at once.
@@ -150,7 +149,7 @@ export class Neighbours {
 
   /** Peers of this viewer's groups: candidates for the places that clique and bridges leave. */
   suggest(hints: readonly PeerHint[]): void {
-    for (const [peerId, distance] of hints) this.#distances.set(peerId, distance);
+    for (const [peerId, distance] of hints) this.#candidates.place(peerId, distance);
     this.#candidates.suggest(hints.map(([peerId]) => peerId).filter(this.#isNew));
     this.#fill();
   }
@@ -158,7 +157,7 @@ export class Neighbours {
   /** Dials the peers of a hint list that are neither linked nor avoided, in its order. */
   dialAll(hints: readonly PeerHint[]): void {
     for (const [peerId, distance] of hints) {
-      this.#distances.set(peerId, distance);
+      this.#candidates.place(peerId, distance);
       this.#dial(peerId, PENDING_MAX);
     }
   }
