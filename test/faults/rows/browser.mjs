@@ -229,6 +229,7 @@ export const browserRows = [
     row: 36,
     name: "databases never open, neither in the page nor in the worker",
     allowedMs: 200,
+    fast: true,
     samples: 1,
     linked: 0,
     rig: workerWith(`(${noDatabase})()`),
