@@ -256,7 +256,7 @@ export class Nearcast extends EventTarget {
   /** Ends the mesh in this page, and lets the worker pass everything, until it is opened again. */
   #withdraw(reason: string): void {
     if (this.#role === "off" && this.#reason !== "starting") return;
-    this.#bridge?.configure({ enabled: false, include: [], exclude: [] });
+    this.#bridge?.configure({ enabled: false, include: [], exclude: [], signed: [] });
     this.#end();
     this.#off(reason);
   }
@@ -469,7 +469,8 @@ export class Nearcast extends EventTarget {
         maxParallel: caps.uploadMaxParallel,
       });
     }
-    this.#bridge?.configure({ enabled: this.#enabled, include, exclude });
+    const signed = this.#config.manifestUrls.map((url) => new URL(".", url).href);
+    this.#bridge?.configure({ enabled: this.#enabled, include, exclude, signed });
     this.#emit("stats", this.stats());
   }
 

@@ -54,6 +54,10 @@ export interface NearcastOptions {
   readonly privacy?: Privacy;
   /** The only key whose attestations count (base64url, raw Ed25519). @default The server's own */
   readonly attestationKey?: string;
+  /** URLs of manifests that the publisher signed with `manifestKey`. @default none */
+  readonly manifest?: string | readonly string[];
+  /** The publisher's key (base64url, raw Ed25519), as `nearcast manifest --new-key` prints it. @default none */
+  readonly manifestKey?: string;
   /** Verified pieces kept on disk. @default 536870912 */
   readonly cacheMaxBytes?: number;
   /** Other viewers linked at the same time. @default 20 */
@@ -86,6 +90,8 @@ export interface NearcastConfig {
   readonly tokenUrl: string | undefined;
   readonly privacy: Privacy;
   readonly attestationKey: string | undefined;
+  readonly manifestUrls: readonly string[];
+  readonly manifestKey: string | undefined;
   readonly cacheMaxBytes: number;
   readonly linksMax: number;
   readonly upload: UploadRule;
@@ -100,6 +106,7 @@ type OptionName = keyof NearcastOptions;
 interface OptionRow {
   readonly kind:
     | "url"
+    | "urls"
     | "patterns"
     | "path"
     | "choice"
@@ -209,6 +216,18 @@ export const OPTIONS: { readonly [K in OptionName]-?: OptionRow } = {
     shown: "the server's own",
     meaning: "The only Ed25519 key whose attestations count (base64url)",
   },
+  manifest: {
+    kind: "urls",
+    default: "",
+    shown: "none",
+    meaning: "URLs of signed manifests",
+  },
+  manifestKey: {
+    kind: "key",
+    default: undefined,
+    shown: "none",
+    meaning: "The key that signs them (base64url)",
+  },
   cacheMaxBytes: {
     kind: "number",
     default: 512 * 2 ** 20,
@@ -301,7 +320,8 @@ export function resolveConfig(
         ? undefined
         : resolvePath("tokenUrl", options.tokenUrl, pageUrl),
     privacy: resolveChoice("privacy", options.privacy) as Privacy,
-    attestationKey: resolveKey(options.attestationKey),
+    attestationKey: resolveKey("attestationKey", options.attestationKey),
+    ...resolveManifest(options, pageUrl),
     cacheMaxBytes: resolveNumber("cacheMaxBytes", options.cacheMaxBytes),
     linksMax: resolveNumber("linksMax", options.linksMax),
     upload: resolveChoice("upload", options.upload) as UploadRule,
@@ -400,9 +420,32 @@ function resolveBoolean(
   throw invalid(name, "be true or false", value);
 }
 
-function resolveKey(value: string | undefined): string | undefined {
+function resolveKey(
+  name: "attestationKey" | "manifestKey",
+  value: string | undefined,
+): string | undefined {
   if (value === undefined || /^[A-Za-z0-9_-]{43}$/.test(value)) return value;
-  throw invalid("attestationKey", "be 43 characters of base64url", value);
+  throw invalid(name, "be 43 characters of base64url", value);
+}
+
+/** Neither says anything without the other. */
+function resolveManifest(
+  { manifest, manifestKey }: NearcastOptions,
+  pageUrl: string,
+): Pick<NearcastConfig, "manifestUrls" | "manifestKey"> {
+  const urls = listOf(manifest ?? "", "manifest").map((text) => {
+    const url = URL.canParse(text, pageUrl) ? new URL(text, pageUrl) : undefined;
+    if (url && /^https?:$/.test(url.protocol)) return url.href;
+    throw invalid("manifest", "be http(s) URLs or paths", text);
+  });
+  const key = resolveKey("manifestKey", manifestKey);
+  if (urls.length > 0 && key === undefined) {
+    throw invalid("manifestKey", "be set where `manifest` is", manifestKey);
+  }
+  if (urls.length === 0 && key !== undefined) {
+    throw invalid("manifest", "be set where `manifestKey` is", manifest);
+  }
+  return { manifestUrls: urls, manifestKey: key };
 }
 
 function resolveToken(value: unknown): JoinToken | undefined {

@@ -4,7 +4,9 @@
  * server before it attests; both use this module. It is pure.
  * @module
  */
+import { isAlwaysFromOrigin } from "../protocol/asset.js";
 import type { Header } from "../protocol/attestation.js";
+import { isManifestPath } from "../protocol/manifest.js";
 
 /** The parts of a request that decide whether the worker touches it (SECURITY rules S5, S6, S14). */
 export interface RequestFacts {
@@ -30,22 +32,47 @@ const PASSIVE_DESTINATIONS: ReadonlySet<string> = new Set([
   "video",
 ]);
 
-/** Playlists change and name what is played: always from the origin. Active types never from peers. */
-const NEVER_SHARED_PATH = /\.(m3u8|m3u|mpd|html?|xhtml|m?js|css|wasm|json|svg|xml|webmanifest)$/i;
+/** Kinds of request whose bytes act in the page: shared only where the publisher signed them (rule R7). */
+const ACTIVE_DESTINATIONS: ReadonlySet<string> = new Set(["json", "script", "style"]);
+
+/** What acts when it is opened, whatever it was asked for as. */
+const ACTIVE_PATH = /\.(m?js|css|wasm|json|svg|xml)$/i;
 
 /** Cache modes that ask for the origin itself. */
 const ORIGIN_CACHE_MODES: ReadonlySet<string> = new Set(["no-store", "reload", "only-if-cached"]);
 
-/** Whether the worker may answer this request; decided without waiting (rule R13). */
-export function mayAccelerate(request: RequestFacts): boolean {
+/** Whether a request is for content that only the publisher's signature lets travel (rule R7). */
+export function needsSignature({
+  url,
+  destination,
+}: Pick<RequestFacts, "url" | "destination">): boolean {
+  return ACTIVE_DESTINATIONS.has(destination) || ACTIVE_PATH.test(pathOf(url));
+}
+
+/** Whether a response is such content, by its URL or by its type. */
+export function isActive(url: string, headers: readonly Header[]): boolean {
+  return ACTIVE_PATH.test(pathOf(url)) || hasActiveType(headers);
+}
+
+/**
+ * Whether the worker may answer this request; decided without waiting (rule R13).
+ *
+ * @param signed Whether the publisher signs what is below this URL: active content may be asked for then, and
+ * is refused later unless it is signed indeed.
+ */
+export function mayAccelerate(request: RequestFacts, signed = false): boolean {
+  const path = pathOf(request.url);
   return (
     request.method === "GET" &&
     /^https?:/.test(request.url) &&
-    PASSIVE_DESTINATIONS.has(request.destination) &&
+    (PASSIVE_DESTINATIONS.has(request.destination) ||
+      ACTIVE_DESTINATIONS.has(request.destination)) &&
+    (signed || !needsSignature(request)) &&
     !ORIGIN_CACHE_MODES.has(request.cache) &&
     !request.authorization &&
     !request.conditional &&
-    !NEVER_SHARED_PATH.test(pathOf(request.url)) &&
+    !isAlwaysFromOrigin(path) &&
+    !isManifestPath(path) &&
     mayCrossOrigins(request)
   );
 }
@@ -92,6 +119,13 @@ const ACTIVE_TYPE =
 /** Headers of an answer that was meant for one client. */
 const PERSONAL = ["Set-Cookie", "WWW-Authenticate"];
 
+function hasActiveType(headers: readonly Header[]): boolean {
+  return headers
+    .filter(([name]) => name === "content-type")
+    .flatMap(([, value]) => value.split(","))
+    .some((type) => ACTIVE_TYPE.test(type.split(";")[0]?.trim() ?? ""));
+}
+
 const SHARED_VARY: ReadonlySet<string> = new Set(["origin", "accept-encoding"]);
 
 /**
@@ -128,10 +162,7 @@ export function decideSharing(
   if (!["", "identity"].includes(value("content-encoding").toLowerCase())) {
     return no(`Content-Encoding: ${value("content-encoding")}`);
   }
-  const contentTypes = value("content-type").split(",");
-  if (contentTypes.some((type) => ACTIVE_TYPE.test(type.split(";")[0]?.trim() ?? ""))) {
-    return no(`Content-Type: ${value("content-type")}`);
-  }
+  if (hasActiveType(headers)) return no(`Content-Type: ${value("content-type")}`);
   if (crossOrigin === true && !allowsOrigin(value("access-control-allow-origin"), siteOrigin)) {
     return no("Access-Control-Allow-Origin");
   }

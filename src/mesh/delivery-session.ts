@@ -21,6 +21,7 @@ import {
   WINDOW_BYTES,
   WINDOW_PIECES,
 } from "../protocol/limits.js";
+import { isFromManifest } from "../protocol/manifest.js";
 import { type VerifiedPiece, verifyPiece } from "../protocol/verify.js";
 import type { DeliveryMessage, HostMessage, Want } from "../protocol/worker-messages.js";
 import type { PieceLibrary } from "./piece-library.js";
@@ -112,13 +113,14 @@ export class DeliverySession {
     const { trust } = this.#options;
     if (trust.refused(url)) return this.#passThrough(false);
     const firstWindow = Math.floor((this.want.range?.start ?? 0) / WINDOW_BYTES);
-    const attested = () => trust.find(url)?.windows.has(firstWindow) ?? false;
+    const attested = () => this.#attestedBy(trust.find(url), firstWindow);
     const attesting = attested() ? undefined : this.#options.attest(url, firstWindow);
     if (attesting) await this.#patiently(attesting);
     if (this.closed.aborted) return;
     const asset = trust.find(url);
     if (!asset || !attested() || !this.#answerable(asset)) {
-      this.#passThrough(!trust.refused(url));
+      const worthLearning = !this.want.active || trust.maySign(url);
+      this.#passThrough(!trust.refused(url) && worthLearning);
       void (attesting ?? Promise.resolve())
         .then(() => this.#attested())
         .catch(this.#options.onError);
@@ -157,7 +159,7 @@ export class DeliverySession {
     const { trust, planner, now } = this.#options;
     const asset = this.#passing && planner.linked ? trust.find(this.url) : undefined;
     const rest = asset && this.#restOf(asset);
-    if (!asset || !rest || !asset.windows.has(windowOf(rest.from))) return;
+    if (!asset || !rest || !this.#attestedBy(asset, windowOf(rest.from))) return;
     const { assetId } = asset;
     const probed = { from: rest.from, to: Math.min(rest.to, rest.from + LOOK_AHEAD_PIECES) };
     let heldPieces = 0;
@@ -179,6 +181,12 @@ export class DeliverySession {
   fail(): void {
     this.#post({ type: "fail" });
     this.#close();
+  }
+
+  /** Whether a window is attested, by the publisher where nobody else will do (rule R7). */
+  #attestedBy(asset: TrustedAsset | undefined, window: number): boolean {
+    const found = asset?.windows.get(window);
+    return found !== undefined && (!this.want.active || isFromManifest(found.attestation));
   }
 
   private get want(): Want {

@@ -24,6 +24,7 @@ import { watchDevice } from "./device.js";
 import { Exchange } from "./exchange.js";
 import { HaveGossip } from "./have-gossip.js";
 import { IndexClient } from "./index-client.js";
+import { Manifests } from "./manifests.js";
 import { Neighbours } from "./neighbours.js";
 import type { PeerLink } from "./peer-link.js";
 import { Signaling } from "./peerjs-peer.js";
@@ -40,6 +41,9 @@ export interface HostConfig {
   /** `relay`: links only over TURN. */
   readonly privacy: "direct" | "relay";
   readonly attestationKey: string | undefined;
+  /** URLs of the publisher's manifests, and the key that signs them. */
+  readonly manifestUrls: readonly string[];
+  readonly manifestKey: string | undefined;
   readonly cacheMaxBytes: number;
   readonly linksMax: number;
   readonly upload: UploadRule;
@@ -116,6 +120,7 @@ export class MeshHost {
   readonly #exchange: Exchange;
   readonly #showing: Showing;
   readonly #loaded: Promise<void>;
+  readonly #manifests: Manifests | undefined;
   #signaling: Signaling | undefined;
   #index: IndexClient | undefined;
   #joined = false;
@@ -142,6 +147,8 @@ export class MeshHost {
     this.#options = options;
     const { config, handlers, now, random } = options;
     this.#trust = new Trust({ pinnedKey: config.attestationKey, nowMs: options.wallNow });
+    this.#manifests = this.#openManifests();
+    if (this.#manifests) this.#trust.publisher = this.#manifests;
     this.#store = new PieceStore({
       maxBytes: config.cacheMaxBytes,
       now: options.wallNow,
@@ -460,16 +467,41 @@ export class MeshHost {
     if (this.#mayLink) this.#neighbours.dialAll(hints);
   }
 
-  /** Attestation or refusal of one window; a silent index counts as neither. */
+  #openManifests(): Manifests | undefined {
+    const { manifestUrls, manifestKey } = this.#options.config;
+    if (manifestKey === undefined || manifestUrls.length === 0) return undefined;
+    return new Manifests({
+      urls: manifestUrls,
+      publicKey: manifestKey,
+      nowMs: () => this.#trust.serverNowMs,
+      fetch: (url, init) => fetch(url, init),
+      memory: () => localStorage,
+    });
+  }
+
+  /** Attestation or refusal of one window: the publisher's word, else the index's; silence is neither. */
   async #attest(url: string, window: number): Promise<void> {
-    if (!this.#index || !this.#reachable || this.#trust.refused(url)) return;
+    if (this.#trust.refused(url)) return;
+    try {
+      const found = await this.#manifests?.find(url, window);
+      const asset = found && this.#trust.acceptPublished(found.window, found.freshUntilMs);
+      await this.#ask(url, window, asset?.assetId);
+    } catch (error) {
+      // A manifest that is wrong, or not all there: the origin alone is right.
+      this.#options.handlers.onError(error);
+    }
+  }
+
+  /** @param assetId What the publisher vouches for: the index need only say who holds it. */
+  async #ask(url: string, window: number, assetId: string | undefined): Promise<void> {
+    if (!this.#index || !this.#reachable) return;
     if (url.length > URL_MAX_LENGTH) {
       this.#trust.refuse(url, { reason: "URL is too long", retryMs: 600_000 });
       return;
     }
     try {
-      const { attestation, refused, holders } = await this.#index.want(url, window);
-      if (refused) this.#trust.refuse(url, refused);
+      const { attestation, refused, holders } = await this.#index.want(url, window, assetId);
+      if (refused && assetId === undefined) this.#trust.refuse(url, refused);
       if (attestation) await this.#trust.accept(attestation);
       const linked = holders.some(([peerId]) => this.#neighbours.get(peerId)?.open);
       if (!linked) this.#dial(holders);

@@ -182,13 +182,14 @@ export class IndexClient {
   /**
    * Asks for attestation and holders of one window; one question at a time for the same one.
    *
+   * @param assetId Whose holders to name, if the publisher's manifest says what the asset is.
    * @throws {NearcastError} `index/closed` or `index/refused` (no answer in time, or an error).
    */
-  want(url: string, window: number): Promise<WantedMessage> {
-    const key = `${window} ${url}`;
+  want(url: string, window: number, assetId?: string): Promise<WantedMessage> {
+    const key = `${window} ${assetId ?? ""} ${url}`;
     let want = this.#wants.get(key);
     if (!want) {
-      want = this.#want(url, window);
+      want = this.#want(url, window, assetId);
       this.#wants.set(key, want);
       const over = () => this.#wants.delete(key);
       want.then(over, over);
@@ -240,12 +241,14 @@ export class IndexClient {
   }
 
   /** While the socket is down the question waits for it, as long as for an answer. */
-  async #want(url: string, window: number): Promise<WantedMessage> {
+  async #want(url: string, window: number, assetId: string | undefined): Promise<WantedMessage> {
     if (!this.#ready) await Promise.race([this.#open.promise, overdue(ANSWER_TIMEOUT_MS)]);
     if (!this.#ready) {
       throw new NearcastError("index/closed", "Cannot ask index: the socket is not open");
     }
-    const answer = await this.#ask({ type: "want", q: this.#nextQuestion(), url, window });
+    const q = this.#nextQuestion();
+    const named = assetId === undefined ? {} : { assetId };
+    const answer = await this.#ask({ type: "want", q, url, window, ...named });
     if (answer.type === "wanted") return answer;
     throw new NearcastError("index/refused", `Cannot ask index: it answered "${answer.type}"`);
   }

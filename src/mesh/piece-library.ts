@@ -162,7 +162,7 @@ export class PieceLibrary {
     const localMs = (serverMs: number) => this.#trust.toLocalMs(serverMs);
     this.#store.saveAsset({
       ...{ assetId, url, length, headers },
-      expiresMs: localMs(Math.max(attestation.expiresMs, ...ends)),
+      expiresMs: localMs(Math.min(asset.freshUntilMs, Math.max(attestation.expiresMs, ...ends))),
     });
     const window = {
       ...{ assetId, attestation, bits, bytes },

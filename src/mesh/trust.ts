@@ -3,8 +3,9 @@
  * asset, and the server's refusals. Bounded; nothing here is ever taken from a peer.
  * @module
  */
-import { fromBase64Url } from "../core/digest.js";
+import { equalBytes, fromBase64Url } from "../core/digest.js";
 import { NearcastError } from "../core/errors.js";
+import { isActive } from "../engine/sharing-policy.js";
 import {
   type Attestation,
   type AttestedWindow,
@@ -13,6 +14,7 @@ import {
   isAttestation,
   openAttestation,
 } from "../protocol/attestation.js";
+import { isFromManifest } from "../protocol/manifest.js";
 import type { Refusal } from "../protocol/signal-messages.js";
 import { LiveWindows } from "./live-windows.js";
 
@@ -22,12 +24,29 @@ export interface TrustedAsset {
   readonly url: string;
   readonly length: number;
   readonly headers: readonly Header[];
+  /**
+   * Server time up to which the URL stands for this version. Pieces are served to others for as long as their
+   * window is valid: whoever asks by the asset's id has looked himself.
+   */
+  readonly freshUntilMs: number;
   /** Those that have not expired: each window ends by its own attestation (rule R10). */
   readonly windows: Pick<ReadonlyMap<number, AttestedWindow>, "get" | "has" | "keys" | "values">;
 }
 
 interface AssetEntry extends TrustedAsset {
   readonly windows: LiveWindows;
+  headers: readonly Header[];
+  freshUntilMs: number;
+}
+
+/** What goes before the index: the publisher's manifests, see `mesh/manifests.ts`. */
+export interface Publisher {
+  /** `true`: nothing is to be believed. */
+  readonly closed: boolean;
+  /** Whether the publisher speaks for the URL, or may once it is known. */
+  mayCover(url: string): boolean;
+  /** Whether an attestation is the publisher's. */
+  signed(attestation: Attestation): boolean;
 }
 
 const ASSETS_MAX = 2_000;
@@ -39,6 +58,7 @@ export class Trust {
   readonly #refusals = new Map<string, number>();
   readonly #keys = new Map<string, CryptoKey>();
   readonly #pinned: string | undefined;
+  #publisher: Publisher | undefined;
   readonly #nowMs: () => number;
   #clockSkewMs = 0;
   #verifies: boolean | undefined;
@@ -52,6 +72,11 @@ export class Trust {
   constructor({ pinnedKey, nowMs }: { pinnedKey: string | undefined; nowMs: () => number }) {
     this.#pinned = pinnedKey;
     this.#nowMs = nowMs;
+  }
+
+  /** Goes before everything that the index says; set once, before anything is accepted. */
+  set publisher(publisher: Publisher) {
+    this.#publisher = publisher;
   }
 
   /** Server time: expiry is judged by it, so a wrong clock here changes nothing. */
@@ -88,19 +113,46 @@ export class Trust {
   }
 
   /**
-   * Checks and remembers one attestation.
+   * Checks and remembers one attestation of the index.
    *
+   * @returns The asset; `undefined` if the publisher speaks for it and has not been heard yet.
    * @throws {NearcastError} `integrity/signature` if it is not signed by a known key, or has expired;
-   * `protocol/malformed` if its fields disagree.
+   * `integrity/mismatch` if the publisher's manifest says otherwise, or only the publisher could vouch for
+   * such content; `protocol/malformed` if its fields disagree.
    */
-  async accept(attestation: Attestation): Promise<TrustedAsset> {
+  async accept(attestation: Attestation): Promise<TrustedAsset | undefined> {
     await this.#meeting;
     if (attestation.expiresMs <= this.serverNowMs) {
       throw new NearcastError("integrity/signature", "Cannot use attestation: it has expired");
     }
     await this.#checkSignature(attestation);
     const window = await openAttestation(attestation);
+    const { url, headers } = attestation;
+    if (this.#publisher?.mayCover(url)) return this.#agree(window);
+    if (isActive(url, headers)) {
+      throw new NearcastError("integrity/mismatch", "Cannot use attestation: active");
+    }
     return this.#remember(window);
+  }
+
+  /** Remembers what the publisher signed. @param freshUntilMs When its manifest must be looked at again. */
+  acceptPublished(window: AttestedWindow, freshUntilMs: number): TrustedAsset {
+    return this.#remember(window, freshUntilMs);
+  }
+
+  /** The index may add the origin's headers to what the publisher signed, and nothing else. */
+  #agree({ attestation, hashes }: AttestedWindow): TrustedAsset | undefined {
+    const asset = this.#byUrl.get(attestation.url);
+    if (!asset) return undefined;
+    const own = asset.windows.get(attestation.window)?.hashes ?? hashes;
+    const same =
+      asset.length === attestation.length &&
+      own.every((hash, index) => equalBytes(hash, hashes[index] ?? new Uint8Array()));
+    if (!same) {
+      throw new NearcastError("integrity/mismatch", "Cannot use attestation: the manifest differs");
+    }
+    asset.headers = attestation.headers;
+    return asset;
   }
 
   /**
@@ -109,8 +161,13 @@ export class Trust {
    */
   async restore(attestation: Attestation): Promise<TrustedAsset | undefined> {
     if (!isAttestation(attestation) || attestation.expiresMs <= this.serverNowMs) return undefined;
+    // With a publisher only what it signed itself: the rest is asked for again.
+    const publisher = this.#publisher;
+    if (publisher ? !publisher.signed(attestation) : isFromManifest(attestation)) return undefined;
     try {
-      return this.#remember(await openAttestation(attestation));
+      // A page that starts looks at the manifest before it goes by it again.
+      const freshUntilMs = publisher ? 0 : undefined;
+      return this.#remember(await openAttestation(attestation), freshUntilMs);
     } catch {
       return undefined; // written by another version of the SDK
     }
@@ -118,12 +175,17 @@ export class Trust {
 
   /** The asset behind a canonical URL, if any window of it is attested and has not expired. */
   find(url: string): TrustedAsset | undefined {
-    const asset = this.#byUrl.get(url);
-    return asset?.windows.live ? asset : undefined;
+    const asset = this.#publisher?.closed ? undefined : this.#byUrl.get(url);
+    return asset?.windows.live && asset.freshUntilMs > this.serverNowMs ? asset : undefined;
   }
 
   byId(assetId: string): TrustedAsset | undefined {
-    return this.#byId.get(assetId);
+    return this.#publisher?.closed ? undefined : this.#byId.get(assetId);
+  }
+
+  /** Whether a publisher vouches for the URL, or may once it is heard. */
+  maySign(url: string): boolean {
+    return this.#publisher?.mayCover(url) ?? false;
   }
 
   refuse(url: string, { retryMs }: Refusal): void {
@@ -158,16 +220,17 @@ export class Trust {
     }
   }
 
-  #remember(window: AttestedWindow): TrustedAsset {
+  #remember(window: AttestedWindow, freshUntilMs = Number.POSITIVE_INFINITY): TrustedAsset {
     const { assetId, attestation } = window;
     const { url, length, headers } = attestation;
     let asset = this.#byUrl.get(url);
     if (asset?.assetId !== assetId) {
       if (asset) this.#byId.delete(asset.assetId);
       const windows = new LiveWindows(() => this.serverNowMs);
-      asset = { assetId, url, length, headers, windows };
+      asset = { assetId, url, length, headers, windows, freshUntilMs };
     }
     asset.windows.add(window);
+    asset.freshUntilMs = freshUntilMs;
     this.#byUrl.delete(url);
     this.#byUrl.set(url, asset);
     this.#byId.set(assetId, asset);

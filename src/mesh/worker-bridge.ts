@@ -159,7 +159,7 @@ export function silenceWorker(): void {
     nearcast: PROTOCOL_VERSION,
     type: "hello",
     build: NEARCAST_BUILD,
-    config: { enabled: false, include: [], exclude: [] },
+    config: { enabled: false, include: [], exclude: [], signed: [] },
   } satisfies PageHello);
 }
 
@@ -178,7 +178,11 @@ export async function removeWorker({
 
 function runs(registration: ServiceWorkerRegistration, workerUrl: string): boolean {
   const { active, waiting, installing } = registration;
-  return [active, waiting, installing].some((worker) => worker?.scriptURL === workerUrl);
+  // The query may change: it is how a site sets its worker up, not which worker it is.
+  const bare = (url: string | undefined) => url?.replace(/\?.*$/, "");
+  return [active, waiting, installing].some(
+    (worker) => bare(worker?.scriptURL) === bare(workerUrl),
+  );
 }
 
 function sameScope(registration: ServiceWorkerRegistration, scope: string): boolean {

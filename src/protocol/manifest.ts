@@ -180,7 +180,6 @@ export async function fileEntry(
  *
  * @param url Canonical URL by which the file was asked for.
  * @param chunk The hashes of the window's chunk, if {@link chunkOf} names one.
- * @param expiresMs When the hashes must be looked up again.
  * @throws {NearcastError} `protocol/malformed` if length and hashes disagree.
  */
 export async function manifestWindow(options: {
@@ -190,9 +189,8 @@ export async function manifestWindow(options: {
   readonly window: number;
   readonly chunk: readonly Uint8Array[] | undefined;
   readonly keyId: string;
-  readonly expiresMs: number;
 }): Promise<AttestedWindow> {
-  const { head, file, url, window, chunk, keyId, expiresMs } = options;
+  const { head, file, url, window, chunk, keyId } = options;
   const inline = typeof file.hashes === "string" ? fromBase64Url(file.hashes) : undefined;
   const all = chunk ?? (inline && hashesIn(inline)) ?? [];
   const first = chunkOf(file, window)?.firstWindow ?? 0;
@@ -210,7 +208,7 @@ export async function manifestWindow(options: {
     window,
     hashes: all.slice(at, at + WINDOW_PIECES).map((hash) => toBase64Url(hash)),
     issuedMs: head.issuedMs,
-    expiresMs,
+    expiresMs: head.expiresMs,
     keyId: KEY_ID_PREFIX + keyId,
     signature: head.signature,
   });
@@ -242,6 +240,11 @@ export function nameBelow(base: string, url: string): string | undefined {
   }
 }
 
+/** A manifest's own files come from the origin: nothing could vouch for them but themselves. */
+export function isManifestPath(path: string): boolean {
+  return /\/nearcast-manifest(\.json$|\/)/.test(path);
+}
+
 function hashesIn(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>[] {
   if (bytes.byteLength % HASH_BYTES !== 0) throw malformed("hashes");
   return Array.from({ length: bytes.byteLength / HASH_BYTES }, (_, index) =>
@@ -258,10 +261,7 @@ function joined(hashes: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
 async function checkDigest(bytes: Uint8Array<ArrayBuffer>, digest: string): Promise<void> {
   const expected = fromBase64Url(digest);
   if (expected && equalBytes(await sha256(bytes), expected)) return;
-  throw new NearcastError(
-    "integrity/mismatch",
-    "Cannot use manifest: a part is not the signed one",
-  );
+  throw new NearcastError("integrity/mismatch", "Cannot use manifest: wrong part");
 }
 
 function ascending(names: readonly string[]): boolean {
@@ -277,5 +277,5 @@ function parse(text: string): unknown {
 }
 
 function malformed(what: string): NearcastError {
-  return new NearcastError("protocol/malformed", `Cannot use manifest: its ${what} is malformed`);
+  return new NearcastError("protocol/malformed", `Cannot use manifest: malformed ${what}`);
 }

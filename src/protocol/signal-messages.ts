@@ -73,6 +73,8 @@ export interface WantMessage {
   readonly q: number;
   readonly url: string;
   readonly window: number;
+  /** Holders of this asset are wanted: what a publisher's manifest says the URL is. */
+  readonly assetId?: string | undefined;
 }
 
 /**
@@ -254,6 +256,7 @@ const viewerGuards = {
     q: isQuestion,
     url: isUrl,
     window: isWindow,
+    assetId: isOptional(isAssetId),
   }),
   stats: isShape<StatsMessage>({
     type: isLiteral("stats"),

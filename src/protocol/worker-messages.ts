@@ -19,6 +19,8 @@ export interface WorkerConfig {
   /** URL patterns (see `core/url-pattern.ts`), absolute. */
   readonly include: readonly string[];
   readonly exclude: readonly string[];
+  /** Folders (URLs ending with `/`) below which the publisher signs: active content may be asked for there. */
+  readonly signed: readonly string[];
 }
 
 /** Page → worker: introduces the page and brings the configuration. */
@@ -112,6 +114,8 @@ export interface Want extends Envelope {
   readonly destination: string;
   /** `end` is exclusive, `undefined` when open; the whole body without `range`. */
   readonly range: { readonly start: number; readonly end?: number } | undefined;
+  /** The bytes will act in the page: only the publisher's signature will do (rule R7). */
+  readonly active: boolean;
 }
 
 /** Host → worker on the port of one {@link Want}. */

@@ -11,6 +11,7 @@ import {
   decodeViewerMessage,
   type JoinMessage,
   type Neighbourhood,
+  type PeerHint,
   type ServerMessage,
   type StatsMessage,
   type ViewerMessage,
@@ -196,25 +197,30 @@ export class IndexService {
     }, TELL_INTERVAL_MS);
   }
 
-  async #want(from: Session, { q, url, window }: WantMessage): Promise<void> {
-    const { index, nowMs } = this.#options;
+  async #want(from: Session, { q, url, window, assetId }: WantMessage): Promise<void> {
     const { socket } = from;
     const outcome = await this.#attest(from, url, window);
     if ("refused" in outcome) {
       this.#options.metrics.add("nearcast_refused_total");
       const { refused } = outcome;
-      send({ socket }, { type: "wanted", q, url, window, refused, holders: [] });
+      const holders = assetId === undefined ? [] : this.#holders(from, assetId, window);
+      send({ socket }, { type: "wanted", q, url, window, refused, holders });
       return;
     }
     const { attestation } = outcome;
-    const assetId = await assetIdOf(attestation.url, attestation.version, attestation.length);
-    const named = index.holders(from.id, assetId, window, nowMs());
-    const holders = from.introductions.introduce(named, nowMs());
+    const { version, length } = attestation;
+    const attested = await assetIdOf(attestation.url, version, length);
+    const holders = this.#holders(from, assetId ?? attested, window);
     send({ socket }, { type: "wanted", q, url, window, attestation, holders });
     if (!outcome.isNew) return;
     this.#countRead(attestation, from.siteOrigin);
     this.#pushToGroup(attestation, outcome.audience, from);
     await this.#lookAhead(url, from.siteOrigin);
+  }
+
+  #holders(from: Session, assetId: string, window: number): readonly PeerHint[] {
+    const { index, nowMs } = this.#options;
+    return from.introductions.introduce(index.holders(from.id, assetId, window, nowMs()), nowMs());
   }
 
   /** Attests what follows in the folder, one file after another, once per group and kind at a time. */

@@ -27,6 +27,8 @@ interface ActiveConfig {
   readonly enabled: boolean;
   readonly included: UrlMatcher;
   readonly excluded: UrlMatcher;
+  /** Whether the publisher signs what is below the URL. */
+  readonly signed: (url: string) => boolean;
 }
 
 /** Options of {@link attach}. */
@@ -79,7 +81,8 @@ export function attach({ route = true, claim = false, ...options }: AttachOption
   router.registerRoute(
     new Route(
       ({ request, sameOrigin }) =>
-        mayAccelerate(factsOf(request, sameOrigin)) && (!config || wanted(config, request.url)),
+        mayAccelerate(factsOf(request, sameOrigin), config?.signed(request.url)) &&
+        (!config || wanted(config, request.url)),
       async (context) => {
         if (!config) await within(loaded, DISK_MS);
         if (!config || !wanted(config, context.request.url)) return fetch(context.request);
@@ -103,8 +106,13 @@ export function attach({ route = true, claim = false, ...options }: AttachOption
   router.addFetchListener();
 }
 
-function compile({ enabled, include, exclude }: WorkerConfig): ActiveConfig {
-  return { enabled, included: urlMatcher(include), excluded: urlMatcher(exclude) };
+function compile({ enabled, include, exclude, signed = [] }: WorkerConfig): ActiveConfig {
+  return {
+    enabled,
+    included: urlMatcher(include),
+    excluded: urlMatcher(exclude),
+    signed: (url) => signed.some((folder) => url.startsWith(folder)),
+  };
 }
 
 function wanted({ enabled, included, excluded }: ActiveConfig, url: string): boolean {

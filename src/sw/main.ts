@@ -15,6 +15,9 @@ interface RoutableInstallEvent extends ExtendableEvent {
   addRoutes?(rules: readonly object[]): Promise<void>;
 }
 
+/** Registered as `nearcast-sw.js?signed`, the worker sees scripts and style sheets: signed ones may be shared. */
+const signed = new URL(self.location.href).searchParams.has("signed");
+
 /** Never ours: the browser keeps these away from the worker, awake or asleep. */
 const UNTOUCHED = [
   "document",
@@ -23,10 +26,9 @@ const UNTOUCHED = [
   "iframe",
   "manifest",
   "object",
-  "script",
   "sharedworker",
-  "style",
   "worker",
+  ...(signed ? [] : ["script", "style"]),
 ];
 
 self.addEventListener("install", (event: RoutableInstallEvent) => {

@@ -6,8 +6,10 @@
  * @module
  */
 import { Strategy, type StrategyHandler } from "workbox-strategies";
+import { needsSignature } from "../engine/sharing-policy.js";
 import { type ByteRange, canonicalUrl, piecesOfBytes } from "../protocol/asset.js";
 import { OPEN_RANGE_MAX_BYTES, PROTOCOL_VERSION } from "../protocol/limits.js";
+import { isFromManifest } from "../protocol/manifest.js";
 import type { HostMessage, PaceQuestion, Want } from "../protocol/worker-messages.js";
 import { PieceReader } from "../store/piece-store.js";
 import { type AskedRange, coveredRange, parseRange } from "./byte-range.js";
@@ -19,6 +21,7 @@ import { cappedRange, type MeshPlan, observed } from "./pass-through.js";
 import { requestFor } from "./range-request.js";
 import { RequestMeter } from "./request-meter.js";
 import { corsAllows, type ResponseHead, responseHead } from "./response-head.js";
+import { WHOLE_MAX_BYTES, wholeIf } from "./whole-body.js";
 import { within } from "./within.js";
 
 declare const self: ServiceWorkerGlobalScope;
@@ -48,6 +51,8 @@ interface Exchange {
   readonly url: string;
   readonly range: AskedRange | undefined;
   readonly crossOrigin: boolean;
+  /** Only what the publisher signed may answer it (rule R7). */
+  readonly active: boolean;
   readonly meter: RequestMeter;
   readonly pacer: Pacer;
   /** Looked for beside the store, not after it. */
@@ -68,9 +73,10 @@ export class MeshFirst extends Strategy {
 
   protected override async _handle(request: Request, handler: StrategyHandler): Promise<Response> {
     const header = request.headers.get("range");
+    const { integrity } = request;
     const range = header === null ? undefined : parseRange(header);
     // Suffixes and several ranges are the origin's business.
-    if (header !== null && !range) return fetch(request);
+    if (header !== null && (!range || integrity !== "")) return fetch(request);
     const exchange = this.#exchange(request, handler, range);
     return (
       (await this.#attempt(() => this.#fromStore(exchange))) ??
@@ -92,16 +98,20 @@ export class MeshFirst extends Strategy {
       host: within(findHost(), ACCEPT_MS).catch(() => undefined),
       url: canonicalUrl(request.url),
       crossOrigin: new URL(request.url).origin !== self.location.origin,
+      active: needsSignature(request),
     };
   }
 
   async #fromStore(exchange: Exchange): Promise<Response | undefined> {
     const asset = await this.#read(() => this.#store.findAsset(exchange.url, Date.now()));
     const covered = asset && coveredRange(exchange.range, asset.length, OPEN_RANGE_MAX_BYTES);
-    if (!asset || !covered || !this.#maySynthesise(exchange, asset.headers)) return undefined;
+    if (!asset || !covered || !this.#maySynthesise(exchange, asset)) return undefined;
     const { from, to } = piecesOfBytes(covered);
     const windows = await this.#read(() => this.#store.holds(asset, { from, to }, Date.now()));
     if (!windows) return undefined;
+    if (exchange.active && !windows.every(({ attestation }) => isFromManifest(attestation))) {
+      return undefined;
+    }
     const head = responseHead(asset, {
       ...exchange,
       covered,
@@ -117,6 +127,8 @@ export class MeshFirst extends Strategy {
       onBytes: (source, bytes) => exchange.meter.count(source, bytes),
       onEnd: () => void exchange.meter.end(head.status),
     });
+    const { integrity } = exchange.request;
+    if (integrity !== "") return wholeIf(integrity, new Response(body, head));
     return new Response(this.#pacedFromStore(exchange, body, head), head);
   }
 
@@ -164,7 +176,9 @@ export class MeshFirst extends Strategy {
     const plan = await firstPlan(port, host, exchange.request.signal);
     if (plan?.type === "origin") {
       const range = plan.observe ? cappedRange(exchange.range, plan.openMaxBytes) : undefined;
-      return this.#fromOrigin(exchange, range, plan.observe ? { host, port } : undefined);
+      const shown = plan.observe && exchange.request.integrity === "";
+      if (plan.observe && !shown) port.postMessage({ type: "end", complete: false });
+      return this.#fromOrigin(exchange, range, shown ? { host, port } : undefined);
     }
     if (plan?.type === "mesh") return this.#deliver(exchange, host, port, plan);
     port.postMessage({ type: "end", complete: false });
@@ -179,7 +193,7 @@ export class MeshFirst extends Strategy {
     asset: MeshPlan,
   ): Promise<Response | undefined> {
     const covered = coveredRange(exchange.range, asset.length, OPEN_RANGE_MAX_BYTES);
-    const allowed = covered && this.#maySynthesise(exchange, asset.headers);
+    const allowed = covered && this.#maySynthesise(exchange, asset);
     if (!allowed) {
       port.postMessage({ type: "end", complete: false });
       return undefined;
@@ -202,9 +216,10 @@ export class MeshFirst extends Strategy {
     exchange.request.signal.addEventListener("abort", abandon, { once: true });
     await delivery.firstPiece;
     promised = true;
-    const mayBePaced = exchange.request.destination === "";
+    const { integrity, destination } = exchange.request;
     const body = delivery.body();
-    return new Response(mayBePaced ? paced(body, exchange.pacer) : body, head);
+    if (integrity !== "") return wholeIf(integrity, new Response(body, head));
+    return new Response(destination === "" ? paced(body, exchange.pacer) : body, head);
   }
 
   #delivery(
@@ -251,7 +266,11 @@ export class MeshFirst extends Strategy {
   }
 
   /** Another origin's bytes only where that origin lets the site read them (rules R35, R36). */
-  #maySynthesise({ crossOrigin }: Exchange, headers: Parameters<typeof corsAllows>[0]): boolean {
+  #maySynthesise(
+    { crossOrigin, request }: Exchange,
+    { headers, length }: Parameters<typeof responseHead>[0],
+  ): boolean {
+    if (request.integrity !== "" && length > WHOLE_MAX_BYTES) return false;
     return !crossOrigin || corsAllows(headers, self.location.origin);
   }
 
@@ -266,7 +285,7 @@ export class MeshFirst extends Strategy {
   }
 }
 
-function wantOf({ request, handler, url, range }: Exchange): Want {
+function wantOf({ request, handler, url, range, active }: Exchange): Want {
   return {
     nearcast: PROTOCOL_VERSION,
     type: "want",
@@ -274,6 +293,7 @@ function wantOf({ request, handler, url, range }: Exchange): Want {
     clientId: (handler.event as FetchEvent).clientId,
     destination: request.destination,
     range,
+    active,
   };
 }
 

@@ -104,7 +104,7 @@ async function load(dir, publicKey, out = "nearcast-manifest.json") {
       const opened = await protocol.manifestWindow({
         ...{ head, file, url: `https://a.example/${encodeURIComponent(name)}`, window: index },
         chunk: chunk && (await protocol.decodeChunk(thing(`${chunk.digest}.bin`), chunk.digest)),
-        ...{ keyId: "k", expiresMs: head.expiresMs },
+        keyId: "k",
       });
       if (bytes.byteLength === 0) return opened.attestation.length === 0;
       const own = new Uint8Array(bytes.subarray(piece * PIECE, (piece + 1) * PIECE));

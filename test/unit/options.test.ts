@@ -17,6 +17,7 @@ const names = Object.keys(OPTIONS) as Name[];
 /** Wrong values for each kind of option, beyond its bounds. */
 const WRONG: Record<(typeof OPTIONS)[Name]["kind"], readonly unknown[]> = {
   url: ["nonsense", "ftp://a.example/", "", "//a.example"],
+  urls: ["ftp://a.example/m.json", ["http://"], 7],
   patterns: ["a/**", "*.example/**", "//cdn.example/**", ["/a", 5], 7],
   path: ["https://other.example/sw.js", "//other.example/"],
   choice: ["", "yes", "AUTO", true],
@@ -44,7 +45,7 @@ describe("options", () => {
       },
       ...{ scope: undefined, consent: "auto", iceServers: [], lan: false },
       ...{ joinToken: undefined, tokenUrl: undefined, privacy: "direct" },
-      attestationKey: undefined,
+      ...{ attestationKey: undefined, manifestUrls: [], manifestKey: undefined },
       ...{
         cacheMaxBytes: 536_870_912,
         linksMax: 20,
@@ -56,6 +57,17 @@ describe("options", () => {
       controlTimeoutMs: 2_000,
     });
     expect(Object.isFrozen(config)).to.equal(true);
+  });
+
+  it("resolveConfig() takes a manifest only together with its key, relative to the page", () => {
+    const manifestKey = "A".repeat(43);
+    const { manifestUrls } = resolve({ manifest: "/m.json b/m.json", manifestKey });
+    expect(manifestUrls).to.deep.equal([
+      "https://site.example/m.json",
+      "https://site.example/films/b/m.json",
+    ]);
+    expect(() => resolve({ manifest: "/m.json" })).to.throw("`manifestKey` must be set");
+    expect(() => resolve({ manifestKey })).to.throw("`manifest` must be set");
   });
 
   for (const name of names) {

@@ -27,7 +27,13 @@ async function setUp({ skewMs = 0, pinned = false, meet = true } = {}) {
     const asset = await makeAsset(length, { fields, sign: key.sign });
     return asset.attestations;
   };
-  return { key, device, trust, meetServer, attest };
+  /** Accepts what must be taken. */
+  const accept = async (attestation: Attestation | undefined) => {
+    const asset = await trust.accept(attestation as Attestation);
+    if (!asset) throw new Error("the index speaks for it");
+    return asset;
+  };
+  return { key, device, trust, meetServer, attest, accept };
 }
 
 const codeOf = async (promise: Promise<unknown>) =>
@@ -35,10 +41,10 @@ const codeOf = async (promise: Promise<unknown>) =>
 
 describe("trust", () => {
   it("Trust.accept() remembers a signed attestation by URL and by asset", async () => {
-    const { trust, attest } = await setUp();
+    const { trust, attest, accept } = await setUp();
     const [attestation] = await attest();
     if (!attestation) throw new Error("one attestation");
-    const asset = await trust.accept(attestation);
+    const asset = await accept(attestation);
     expect(asset).to.deep.include({ url: attestation.url, length: 100_000 });
     expect(asset.windows.get(0)?.attestation).to.deep.equal(attestation);
     expect(trust.find(attestation.url)).to.equal(asset);
@@ -117,10 +123,10 @@ describe("trust", () => {
 
   it("Trust judges expiry by the server's clock, however wrong this device's is", async () => {
     for (const skewMs of [-DAY_MS, 0, DAY_MS]) {
-      const { trust, attest, device } = await setUp({ skewMs });
+      const { trust, attest, device, accept } = await setUp({ skewMs });
       const expiresMs = SERVER_MS + 60_000;
       const [attestation] = await attest({ expiresMs });
-      const { url } = await trust.accept(attestation as Attestation);
+      const { url } = await accept(attestation);
       expect(trust.serverNowMs).to.equal(SERVER_MS);
       expect(trust.toLocalMs(expiresMs)).to.equal(device.nowMs + 60_000);
       device.nowMs += 59_999;
@@ -134,13 +140,13 @@ describe("trust", () => {
   });
 
   it("Trust gathers the windows of one version, and starts anew with the next", async () => {
-    const { trust, attest } = await setUp();
+    const { trust, attest, accept } = await setUp();
     const [first, second] = await attest({}, WINDOW_BYTES + 10);
-    const one = await trust.accept(first as Attestation);
+    const one = await accept(first);
     expect(await trust.accept(second as Attestation)).to.equal(one);
     expect([...one.windows.keys()]).to.deep.equal([0, 1]);
     const [changed] = await attest({ version: '"v2"' }, WINDOW_BYTES + 10);
-    const two = await trust.accept(changed as Attestation);
+    const two = await accept(changed);
     expect(two.assetId).to.not.equal(one.assetId);
     expect([...two.windows.keys()]).to.deep.equal([0]);
     expect(trust.find(two.url)).to.equal(two);
@@ -170,9 +176,9 @@ describe("trust", () => {
   });
 
   it("Trust.distrust() forgets the asset and asks nobody about it for ten minutes", async () => {
-    const { trust, attest, device } = await setUp();
+    const { trust, attest, device, accept } = await setUp();
     const [attestation] = await attest();
-    const { url, assetId } = await trust.accept(attestation as Attestation);
+    const { url, assetId } = await accept(attestation);
     trust.distrust(url);
     expect([trust.find(url), trust.byId(assetId)]).to.deep.equal([undefined, undefined]);
     expect(trust.refused(url)).to.equal(true);
