@@ -24,6 +24,9 @@ const LIBRARY = "src/mesh/piece-library.ts";
 const EXCHANGE = "src/mesh/exchange.ts";
 const DELIVERY = "src/sw/delivery.ts";
 const STORE = "src/sw/from-store.ts";
+const MANIFEST = "src/protocol/manifest.ts";
+const MANIFESTS = "src/mesh/manifests.ts";
+const WHOLE = "src/sw/whole-body.ts";
 
 const UNIT = {
   verify: ["protocol/verify", "protocol/verify-mutants", "protocol/attestation"],
@@ -32,6 +35,8 @@ const UNIT = {
   exchange: ["integrity/peers"],
   delivery: ["sw/delivery"],
   store: ["sw/from-store"],
+  publisher: ["mesh/manifests"],
+  whole: ["sw/whole-body"],
 };
 
 const COMPARE = "return equalBytes(await sha256(pieceLeaf(piece, bytes)), expected);";
@@ -39,6 +44,48 @@ const REJECT = "if (!(await matchesHash(expected, piece, bytes))) return undefin
 
 /** What is changed where, and the tests that must notice. */
 const MUTANTS = [
+  [
+    "a manifest's signature is not checked",
+    MANIFESTS,
+    'if (!valid) throw untrusted("signature");',
+    "",
+    "publisher",
+  ],
+  [
+    "a replayed manifest is taken",
+    MANIFESTS,
+    'if (head.sequence < this.#remembered()) throw untrusted("replay");',
+    "",
+    "publisher",
+  ],
+  [
+    "a part of a manifest need not be the signed one",
+    MANIFEST,
+    "if (expected && equalBytes(await sha256(bytes), expected)) return;",
+    "if (expected) return;",
+    "publisher",
+  ],
+  [
+    "an index that disagrees with the publisher is believed",
+    TRUST,
+    "if (!same) {",
+    "if (false) {",
+    "publisher",
+  ],
+  [
+    "the index may vouch for active content",
+    TRUST,
+    "if (isActive(url, headers)) {",
+    "if (false) {",
+    "publisher",
+  ],
+  [
+    "a body need not match its integrity",
+    WHOLE,
+    "if (await matchesIntegrity(integrity, body)) {",
+    "if (true) {",
+    "whole",
+  ],
   ["the verifier returns undefined", VERIFY, REJECT, "return undefined;", "verify"],
   ["the verifier accepts everything", VERIFY, COMPARE, "return true;", "verify"],
   ["a mismatch is accepted, a match is not", VERIFY, REJECT, REJECT.replace("!(", "("), "verify"],
