@@ -72,8 +72,7 @@ export class AssetSupply {
   freeHolders(pieces: readonly number[], nowMs: number): PeerSource[] {
     const free: PeerSource[] = [];
     for (const [peer, held] of this.#holders) {
-      if (!peer.available(nowMs) || !pieces.some((piece) => held.has(piece))) continue;
-      if (peer.hasRoom()) free.push(peer);
+      if (peer.available(nowMs) && hasAny(held, pieces) && peer.hasRoom()) free.push(peer);
     }
     return free;
   }
@@ -95,7 +94,7 @@ export class AssetSupply {
     for (const [peer, held] of this.#holders) {
       const leftMs = slackMs - Math.max(0, peer.backoffUntilMs - nowMs);
       if (leftMs <= 0 && !peer.available(nowMs)) continue;
-      if (!pieces.some((piece) => held.has(piece))) continue;
+      if (!hasAny(held, pieces)) continue;
       const share = peer.available(nowMs) ? 1 : leftMs / slackMs;
       rateBytesPerMs += share * peer.rateNow(nowMs, originRateBytesPerMs);
       latencyMs = Math.min(latencyMs, peer.rttMs);
@@ -109,4 +108,9 @@ export class AssetSupply {
       if (pieces.has(piece)) counts[piece] = (counts[piece] ?? 0) + change;
     }
   }
+}
+
+function hasAny(held: PieceSet, pieces: readonly number[]): boolean {
+  for (const piece of pieces) if (held.has(piece)) return true;
+  return false;
 }

@@ -12,6 +12,8 @@ interface Claim {
   untilMs: number;
 }
 
+const NONE: readonly Claim[] = [];
+
 /** Without progress for so long, the next in rank takes over. */
 const LEASE_MS = 2_000;
 /** Ended leases are remembered for a while: the next in rank counts from their end. */
@@ -60,7 +62,7 @@ export class Claims {
 
   /** The peer showed progress with the asset. */
   renew(peerId: string, assetId: string, nowMs: number): void {
-    for (const claim of this.#byAsset.get(assetId) ?? []) {
+    for (const claim of this.#byAsset.get(assetId) ?? NONE) {
       if (claim.peerId === peerId && claim.untilMs > nowMs) claim.untilMs = nowMs + LEASE_MS;
     }
   }
@@ -71,20 +73,24 @@ export class Claims {
   }
 
   #takeBack(peerId: string, assetId: string, nowMs: number): void {
-    for (const claim of this.#byAsset.get(assetId) ?? []) {
+    for (const claim of this.#byAsset.get(assetId) ?? NONE) {
       if (claim.peerId === peerId) claim.untilMs = Math.min(claim.untilMs, nowMs);
     }
   }
 
   /** Whether somebody is bringing the piece. */
   covers(assetId: string, piece: number, nowMs: number): boolean {
-    return this.#of(assetId, piece).some(({ untilMs }) => untilMs > nowMs);
+    return (this.endMs(assetId, piece) ?? 0) > nowMs;
   }
 
-  /** When the last lease on the piece ended; `undefined` if there was none. */
-  endedMs(assetId: string, piece: number): number | undefined {
-    const ends = this.#of(assetId, piece).map(({ untilMs }) => untilMs);
-    return ends.length > 0 ? Math.max(...ends) : undefined;
+  /** When the last lease on the piece ends or ended; `undefined` if there was none. */
+  endMs(assetId: string, piece: number): number | undefined {
+    let endMs: number | undefined;
+    for (const { pieces, untilMs } of this.#byAsset.get(assetId) ?? NONE) {
+      if (piece < pieces.from || piece >= pieces.to) continue;
+      if (endMs === undefined || untilMs > endMs) endMs = untilMs;
+    }
+    return endMs;
   }
 
   /** Whether anybody has claimed any of the asset's pieces lately. */
@@ -98,15 +104,10 @@ export class Claims {
     let at = from;
     for (let before = -1; before < at && at < to; ) {
       before = at;
-      for (const { pieces, untilMs } of this.#byAsset.get(assetId) ?? []) {
+      for (const { pieces, untilMs } of this.#byAsset.get(assetId) ?? NONE) {
         if (untilMs > nowMs && pieces.from <= at && pieces.to > at) at = pieces.to;
       }
     }
     return at >= to;
-  }
-
-  #of(assetId: string, piece: number): Claim[] {
-    const claims = this.#byAsset.get(assetId) ?? [];
-    return claims.filter(({ pieces }) => piece >= pieces.from && piece < pieces.to);
   }
 }

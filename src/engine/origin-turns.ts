@@ -30,6 +30,8 @@ const STEP_MIN_MS = 50;
 const STEP_MAX_MS = 500;
 /** Share of the time to spare that one step may take. */
 const STEP_SPARE_RATIO = 0.03;
+/** Everybody's turn has come by then: the worker goes on alone if it hears nothing for 2.5 s. */
+const TURN_MAX_MS = 2_000;
 /** Without a clique, after so many steps without a sign of anybody, the rest is fetched as a whole. */
 const STEPS_MAX = 3;
 
@@ -63,6 +65,7 @@ export class OriginTurns {
   latePieces(request: RequestState, supply: AssetSupply, nowMs: number): readonly number[] {
     if (!request.originUsable) return [];
     const slackMs = request.deadlineMs - nowMs;
+    if (ample(slackMs, request.aheadPieces, this.#origin)) return [];
     const missing = request.missing();
     const open = missing.filter((piece) => !request.owed.has(piece));
     if (open.length === 0 || ample(slackMs, open.length, this.#origin)) return [];
@@ -97,10 +100,11 @@ export class OriginTurns {
 
   /** When a rank's turn comes: counted from the request, or from when the last fetcher fell silent. */
   #turnMs({ asked, openedMs, deadlineMs }: RequestState, piece: number, rank: number): number {
-    const sinceMs = Math.max(openedMs, this.#claims.endedMs(asked.assetId, piece) ?? 0);
+    const sinceMs = Math.max(openedMs, this.#claims.endMs(asked.assetId, piece) ?? 0);
     const controlMs = Math.max(STEP_MIN_MS, 0.75 * this.#suppliers.rttMaxMs + 20);
     const spareMs = (deadlineMs - openedMs) * STEP_SPARE_RATIO;
-    return sinceMs + rank * Math.min(STEP_MAX_MS, Math.max(controlMs, spareMs));
+    const stepMs = Math.min(STEP_MAX_MS, Math.max(controlMs, spareMs));
+    return sinceMs + Math.min(TURN_MAX_MS, rank * stepMs);
   }
 
   /**

@@ -290,7 +290,8 @@ export class Planner {
   /** Gives sources to all pieces that have none; earliest deadline first. */
   plan(nowMs: number): Command[] {
     const commands: Command[] = [];
-    const byDeadline = [...this.#requests.values()].sort((a, b) => a.deadlineMs - b.deadlineMs);
+    const byDeadline = [...this.#requests.values()];
+    if (byDeadline.length > 1) byDeadline.sort((a, b) => a.deadlineMs - b.deadlineMs);
     for (const request of byDeadline) this.#planRequest(request, nowMs, commands);
     return commands;
   }

@@ -62,10 +62,15 @@ export class RequestState {
     this.position = asked.pieces.from;
   }
 
+  /** Pieces within the look-ahead, here or not. */
+  get aheadPieces(): number {
+    const { to } = this.asked.pieces;
+    return Math.min(to, this.attestedTo, this.position + LOOK_AHEAD_PIECES) - this.position;
+  }
+
   /** Pieces within the look-ahead that are not here yet, in order. */
   missing(): number[] {
-    const { to } = this.asked.pieces;
-    const end = Math.min(to, this.attestedTo, this.position + LOOK_AHEAD_PIECES);
+    const end = this.position + this.aheadPieces;
     const missing: number[] = [];
     for (let piece = this.position; piece < end; piece++) {
       if (!this.have.has(piece)) missing.push(piece);

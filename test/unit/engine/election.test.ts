@@ -62,8 +62,8 @@ describe("claims", () => {
     claims.add("a", "asset", { from: 0, to: 4 }, 0);
     claims.end("a", 700);
     expect(claims.covers("asset", 0, 701)).to.equal(false);
-    expect(claims.endedMs("asset", 0)).to.equal(700);
-    expect(claims.endedMs("asset", 4)).to.equal(undefined);
+    expect(claims.endMs("asset", 0)).to.equal(700);
+    expect(claims.endMs("asset", 4)).to.equal(undefined);
     expect(claims.any("asset", 701)).to.equal(true);
     expect(claims.any("asset", 60_000), "forgotten in the end").to.equal(false);
   });

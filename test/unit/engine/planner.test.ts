@@ -137,6 +137,18 @@ describe("planner", () => {
     expect(fetchers, "one of them has rank 0").to.have.length(1);
   });
 
+  it("Planner's turn comes within two seconds, however many come before it", () => {
+    const { planner, link, open } = setUp();
+    planner.selfId = "me";
+    planner.clique = Array.from({ length: 40 }, (_, index) => `viewer-${index}`);
+    link("viewer-0", []);
+    const commands = [open({ pieces: { from: 0, to: 64 }, deadlineMs: 1e6 }), planner.tick(1_999)];
+    const before = fetchesOf(commands.flat()).reduce((sum, { from, to }) => sum + to - from, 0);
+    expect(before).to.be.below(32);
+    const after = fetchesOf(planner.tick(2_000)).reduce((sum, { from, to }) => sum + to - from, 0);
+    expect(before + after).to.equal(64);
+  });
+
   it("Planner leaves the origin to others while it does not upload, as long as there is time", () => {
     const { planner, link, open } = setUp();
     link("b", []);
