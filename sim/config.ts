@@ -58,6 +58,7 @@ export const DEFAULTS = {
   refuseShare: 0,
   stallShare: 0,
   lieShare: 0,
+  floodShare: 0,
   slowShare: 0,
   /** Outages, in seconds since the start. */
   indexDownFromS: 0,
@@ -95,6 +96,7 @@ const PRESETS: Readonly<Record<Scenario, (numbers: Numbers) => Partial<Numbers>>
     refuseShare: 0.04,
     stallShare: 0.04,
     lieShare: 0.04,
+    floodShare: 0.04,
     slowShare: 0.05,
     indexDownFromS: 0.35 * seconds,
     indexDownToS: 0.5 * seconds,

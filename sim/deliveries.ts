@@ -38,7 +38,8 @@ interface PeerPiece {
   readonly genuine: boolean;
 }
 
-const TICK_MS = 50;
+/** The page ticks twice as often. */
+const TICK_MS = 100;
 const SILENCE_MS = 2_500;
 /** A viewer that came less than this ago is filling its buffer, with links still on their way. */
 const STARTING_MS = 10_000;
@@ -184,6 +185,7 @@ export class Deliveries {
     }
     this.#world.after(TICK_MS, KIND.tick, viewer.index);
     guard.open(viewer, session.openedMs, session.asset);
+    if (viewer.traits.manner === "flood") this.#flood(viewer, session.asset);
     if (session.phase !== "planned") return;
     viewer.planner.setDeadline(session.id, this.#deadlineMs(viewer, session));
     shell.run(viewer, viewer.planner.tick(nowMs));
@@ -227,6 +229,13 @@ export class Deliveries {
     if (!session) return;
     session.heardMs = this.#world.nowMs;
     if (session.phase !== "passing") this.#progress(viewer, session);
+  }
+
+  /** Asks for everything, and keeps others waiting for what it does not fetch. */
+  #flood(viewer: Viewer, asset: Asset): void {
+    this.#world.uploads.flood(viewer, asset);
+    const pieces = { from: 0, to: asset.pieceCount };
+    this.#world.shell.run(viewer, viewer.planner.claim(asset.id, pieces));
   }
 
   #progress(viewer: Viewer, session: Session): void {

@@ -7,17 +7,12 @@ import { resourceUsage } from "node:process";
 import type { SimConfig } from "./config.js";
 import { InvariantError } from "./guard.js";
 import { HELP, type Options, parseOptions } from "./options.js";
-import { type Result, report } from "./result.js";
+import { report } from "./result.js";
 import { simulate } from "./simulation.js";
-
-/** One seed, with its twin. */
-interface Outcome {
-  readonly mesh: Result;
-  readonly twin: Result | undefined;
-}
+import { attemptApart, type Outcome, summaryOf, sweep } from "./sweep.js";
 
 /** @returns The exit code. */
-export function main(args: readonly string[]): number {
+export async function main(args: readonly string[]): Promise<number> {
   let options: Options;
   try {
     options = parseOptions(args);
@@ -30,35 +25,58 @@ export function main(args: readonly string[]): number {
     console.log(HELP);
     return 0;
   }
-  return runAll(options);
+  const { configs, twin, json } = options;
+  if (configs.length > 1) return await runSeeds(options, args);
+  try {
+    const outcome = run(options.configs[0] as SimConfig, twin, json !== "-");
+    write(json, [outcome]);
+    return 0;
+  } catch (error) {
+    console.error(`INVARIANT VIOLATED: ${violationOf(error)}`);
+    return 1;
+  }
 }
 
-function runAll({ configs, twin, json }: Options): number {
-  const outcomes: Outcome[] = [];
-  let failed = 0;
-  for (const config of configs) {
+async function runSeeds({ configs, jobs, twin, json }: Options, args: readonly string[]) {
+  const bySeed = new Map(configs.map((config) => [config.seed, config]));
+  const onLine = (line: string) => {
+    if (json !== "-") console.log(line);
+  };
+  const attempt = (seed: number) => {
+    if (jobs > 1) return attemptApart(seed, args);
     try {
-      outcomes.push(runOne(config, { twin, quiet: json === "-" }));
+      return run(bySeed.get(seed) as SimConfig, twin, false);
     } catch (error) {
-      if (!(error instanceof InvariantError)) throw error;
-      failed++;
-      console.error(`INVARIANT VIOLATED: ${error.message}`);
+      return violationOf(error);
     }
-  }
+  };
+  const result = await sweep([...bySeed.keys()], { jobs, attempt, onLine });
+  onLine(summaryOf(result, args));
+  write(json, result.outcomes);
+  return result.failed.length > 0 ? 1 : 0;
+}
+
+/** @throws What is no violation of an invariant. */
+function violationOf(error: unknown): string {
+  if (error instanceof InvariantError) return error.message;
+  throw error;
+}
+
+function write(json: string | undefined, outcomes: readonly Outcome[]): void {
   const text = `${JSON.stringify(outcomes, undefined, 2)}\n`;
   if (json === "-") process.stdout.write(text);
   else if (json !== undefined) writeFileSync(json, text);
-  return failed > 0 ? 1 : 0;
 }
 
-function runOne(config: SimConfig, { twin, quiet }: { twin: boolean; quiet: boolean }): Outcome {
+/** One seed, with its twin. */
+function run(config: SimConfig, twin: boolean, verbose: boolean): Outcome {
   const startMs = performance.now();
   const startCpuS = cpuS();
   const mesh = simulate(config);
   const meshS = (performance.now() - startMs) / 1_000;
   const meshCpuS = cpuS() - startCpuS;
   const other = twin ? simulate({ ...config, mesh: false, traceViewer: -1 }) : undefined;
-  if (!quiet) {
+  if (verbose) {
     console.log(report(mesh, other));
     const peakMiB = (resourceUsage().maxRSS / 1_024).toFixed(0);
     const perS = Math.round((config.viewers * config.seconds) / meshCpuS);

@@ -21,7 +21,7 @@ const CRASH_SHARE = 0.2;
 const PINGS_LOST_MS = { min: 5_000, max: 10_000 };
 
 /** Links that hear a message at the same time, as the slowest of them does: an event each would be too many. */
-const HEARERS = 4;
+const HEARERS = 6;
 
 /** What one HAVE or claim says; shared by all who hear it. */
 interface Message {

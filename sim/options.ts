@@ -12,7 +12,8 @@ Runs thousands of viewers with the engine of the SDK in virtual time, beside the
   --viewers N           viewers at a time (${DEFAULTS.viewers})
   --seconds N           virtual time (${DEFAULTS.seconds})
   --seed N              of all randomness (${DEFAULTS.seed})
-  --seeds A-B           one run per seed instead
+  --seeds A-B           one run per seed instead, one line each, median and worst at the end
+  --jobs N              processes for them (2)
   --scenario NAME       ${SCENARIOS.join(", ")} (live)
   --bitrate MBPS        of the film (${DEFAULTS.bitrate})
   --segment S           duration of a segment (${DEFAULTS.segment})
@@ -30,6 +31,8 @@ export interface Options {
   readonly help: boolean;
   readonly twin: boolean;
   readonly json: string | undefined;
+  /** Seeds that run at the same time. */
+  readonly jobs: number;
   readonly configs: readonly SimConfig[];
 }
 
@@ -43,9 +46,10 @@ const BOUNDS: Readonly<Partial<Record<keyof Numbers, readonly [number, number]>>
   noUploadShare: [0, 1],
   clique: [2, 64],
   viewer: [0, 2 ** 31],
+  jobs: [1, 64],
 } as Partial<Record<keyof Numbers, readonly [number, number]>>;
 
-const WHOLE = new Set(["viewers", "seed", "clique", "viewer"]);
+const WHOLE = new Set(["viewers", "seed", "clique", "viewer", "jobs"]);
 
 /** @throws {RangeError} If an option is unknown or out of its bounds. */
 export function parseOptions(args: readonly string[]): Options {
@@ -69,6 +73,7 @@ export function parseOptions(args: readonly string[]): Options {
   }));
   return {
     ...{ help: values.help ?? false, twin: !values["no-twin"], json: values.json },
+    jobs: numberOf("--jobs", "jobs", values.jobs ?? "2"),
     configs,
   };
 }
@@ -94,7 +99,7 @@ function parse(args: readonly string[]) {
       options: {
         ...{ viewers: text, seconds: text, seed: text, seeds: text, scenario: text },
         ...{ bitrate: text, segment: text, "uplink-median": text, "no-upload-share": text },
-        ...{ clique: text, json: text, viewer: text },
+        ...{ clique: text, json: text, viewer: text, jobs: text },
         set: { type: "string", multiple: true },
         ...{ trace: flag, "no-twin": flag, help: flag },
       },

@@ -10,7 +10,7 @@ const HEAP_MAX_MIB = 8_192;
 if (process.env.NEARCAST_SIM_CHILD === "1") {
   const { bundle } = await import("./bundle.mjs");
   const { main } = await import(await bundle());
-  process.exitCode = main(process.argv.slice(2));
+  process.exitCode = await main(process.argv.slice(2));
 } else {
   const args = [
     `--max-old-space-size=${HEAP_MAX_MIB}`,

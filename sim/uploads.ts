@@ -6,6 +6,7 @@
  */
 import { PieceSet } from "../src/core/piece-set.js";
 import type { Command } from "../src/engine/planner.js";
+import type { Asset } from "./catalogue.js";
 import type { Link, Viewer } from "./viewer.js";
 import { KIND, type World } from "./world.js";
 
@@ -23,11 +24,15 @@ interface Job {
   link: Link | undefined;
   /** The receiver does not wait for it any more. */
   cancelled: boolean;
+  /** A flooder asked, who never wanted it. */
+  unwanted: boolean;
   genuine: boolean;
 }
 
 const DISABLED_RETRY_MS = 60_000;
 const REFUSER_RETRY_MS = 200;
+/** Asks of a flooder to each neighbour, with every tick: 20 Mbit/s and more. */
+const FLOOD_ASKS = 4;
 
 export class Uploads {
   readonly #world: World;
@@ -45,17 +50,35 @@ export class Uploads {
     guard.asked(viewer, peerId, link?.open === true && config.plant !== "ask-closed");
     if (!link) return;
     const asset = catalogue.at(Number(assetId));
-    const index = this.#free.pop() ?? this.#jobs.length;
-    const job: Job = {
-      ...{ generation: (this.#jobs[index]?.generation ?? 0) + 1, from: to, to: viewer.index },
-      ...{ askId, asset: asset.index, piece, bytes: catalogue.bytesOf(asset, piece) },
-      ...{ link: undefined, cancelled: false, genuine: true },
-    };
-    this.#jobs[index] = job;
+    const bytes = catalogue.bytesOf(asset, piece);
+    const index = this.#open({
+      from: to,
+      to: viewer.index,
+      askId,
+      asset: asset.index,
+      piece,
+      bytes,
+    });
+    const job = this.#jobs[index] as Job;
     viewer.asks.set(askId, index);
     stats.asks++;
     this.#world.trace(viewer, `asks ${to} for ${assetId}/${piece}`);
     this.#world.after(this.#world.controlMs(viewer, link), KIND.request, index, job.generation);
+  }
+
+  /** A flooder asks all its neighbours for pieces that it throws away. */
+  flood(viewer: Viewer, asset: Asset): void {
+    for (const link of viewer.hearers) {
+      for (let count = 0; count < FLOOD_ASKS; count++) {
+        const piece = Math.floor(viewer.random() * asset.pieceCount);
+        const bytes = this.#world.catalogue.bytesOf(asset, piece);
+        const spec = { from: link.peer, to: viewer.index, askId: -1, asset: asset.index };
+        const index = this.#open({ ...spec, piece, bytes });
+        const job = this.#jobs[index] as Job;
+        job.unwanted = true;
+        this.#world.after(this.#world.controlMs(viewer, link), KIND.request, index, job.generation);
+      }
+    }
   }
 
   /** The receiver takes an ask back. */
@@ -182,7 +205,7 @@ export class Uploads {
     this.#release(index);
     const { stats, deliveries } = this.#world;
     const receiver = this.#world.alive(job.to);
-    if (!receiver || job.cancelled || !receiver.links.has(job.from)) {
+    if (!receiver || job.cancelled || job.unwanted || !receiver.links.has(job.from)) {
       stats.duplicateBytes += job.bytes;
       return;
     }
@@ -201,7 +224,7 @@ export class Uploads {
     if (!job) return;
     this.#release(index);
     const viewer = this.#world.alive(job.to);
-    if (!viewer || job.cancelled || !viewer.links.has(job.from)) return;
+    if (!viewer || job.cancelled || job.unwanted || !viewer.links.has(job.from)) return;
     viewer.asks.delete(job.askId);
     const { nowMs, stats, catalogue, shell } = this.#world;
     if (retryMs < 0) stats.absent++;
@@ -239,6 +262,28 @@ export class Uploads {
     let peers = 0;
     for (const link of holder.links.values()) if (link.outBytes > 0) peers++;
     return peers;
+  }
+
+  /** Takes a job from those that are over: millions of them come and go. @returns Its number. */
+  #open(spec: Pick<Job, "from" | "to" | "askId" | "asset" | "piece" | "bytes">): number {
+    const index = this.#free.pop() ?? this.#jobs.length;
+    const job = this.#jobs[index];
+    if (!job) {
+      const rest = { link: undefined, cancelled: false, unwanted: false, genuine: true };
+      this.#jobs[index] = { generation: 1, ...spec, ...rest };
+      return index;
+    }
+    job.generation++;
+    job.from = spec.from;
+    job.to = spec.to;
+    job.askId = spec.askId;
+    job.asset = spec.asset;
+    job.piece = spec.piece;
+    job.bytes = spec.bytes;
+    job.cancelled = false;
+    job.unwanted = false;
+    job.genuine = true;
+    return index;
   }
 
   #job(index: number, generation: number): Job | undefined {

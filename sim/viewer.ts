@@ -12,7 +12,7 @@ import type { Place } from "./network.js";
 import { Player } from "./player.js";
 import { between, hash32, logNormal, normal, type Random, seeded } from "./random.js";
 
-export type Manner = "honest" | "corrupt" | "refuse" | "stall" | "lie" | "slow";
+export type Manner = "honest" | "corrupt" | "refuse" | "stall" | "lie" | "flood" | "slow";
 
 export interface Traits {
   readonly place: Place;
@@ -81,6 +81,7 @@ function mannerOf(config: SimConfig, draw: number): Manner {
     ["refuse", config.refuseShare],
     ["stall", config.stallShare],
     ["lie", config.lieShare],
+    ["flood", config.floodShare],
     ["slow", config.slowShare],
   ];
   let sum = 0;

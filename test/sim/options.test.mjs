@@ -50,3 +50,30 @@ test("--trace prints the events of one viewer", () => {
   assert.equal(status, 0);
   assert.match(stdout, /\d+\.\d{3} wants \d+/);
 });
+
+const SWEEP = ["--seeds", "3-5", "--viewers", "8", "--seconds", "15", "--scenario", "malice"];
+
+test("--seeds prints one line a seed and the worst of all, the same with one process and with several", () => {
+  const [alone, apart] = ["1", "2"].map((jobs) => run(...SWEEP, "--jobs", jobs));
+  for (const { status, stdout } of [alone, apart]) {
+    assert.equal(status, 0);
+    assert.equal(stdout.match(/^seed [345]: .* stalls of CDN only \d/gm)?.length, 3, stdout);
+    assert.match(stdout, /^3 seeds kept every invariant, 0 did not$/m);
+    assert.match(stdout, /origin: median [\d.]+ %, worst [\d.]+ %/);
+  }
+  const sorted = ({ stdout }) => stdout.split("\n").sort();
+  assert.deepEqual(sorted(apart), sorted(alone));
+});
+
+test("--seeds goes on after a seed that violates an invariant, and says how to bring it back", () => {
+  // Nobody may wait for peers longer than a very fast origin needs: the guard takes that for stuck.
+  const strict = ["--set", "stuckS=0", "--set", "originMedian=500", "--set", "downlinkMedian=500"];
+  const { status, stdout } = run(...SWEEP, "--scenario", "live", ...strict, "--jobs", "2");
+  assert.equal(status, 1);
+  const failed = stdout.match(
+    /^seed \d FAILED: .*seed \d, \d+\.\d{3} s, viewer \d+: .* is open since/gm,
+  );
+  assert.ok(failed && failed.length > 0, stdout);
+  assert.equal(stdout.match(/^ {2}replay: npm run sim -- .*--seed \d$/gm)?.length, failed.length);
+  assert.ok(!/replay: .*--seeds/.test(stdout));
+});
