@@ -357,7 +357,6 @@ export class Nearcast extends EventTarget {
     this.#role = "host";
     this.#applySwitches();
     void this.#askOperator();
-    if (this.#ownPlayback?.state()?.aheadS) this.#host.pageStarted();
     this.#host.resume([...this.#groups, ...this.#groupsBeforeControl()]);
     this.#emit("stats", this.stats());
   }
@@ -404,7 +403,6 @@ export class Nearcast extends EventTarget {
   }
 
   #setPlayback(clientId: string, state: PlaybackState | undefined): void {
-    if (state && state.aheadS > 0) this.#host?.pageStarted();
     if (state) this.#playback.set(clientId, state);
     else this.#playback.delete(clientId);
   }

@@ -41,7 +41,7 @@ export function pageOf(pathname, parameters) {
   const attributes = Object.entries(data).map(([name, value]) => ` data-${name}="${value}"`);
   const tag = parameters.has("off")
     ? ""
-    : `<script src="/nearcast.js"${attributes.join("")}></script>`;
+    : `<script async src="/nearcast.js"${attributes.join("")}></script>`;
   return `<!doctype html><meta charset="utf-8"><title>benchmark</title><link rel="icon" href="data:,">${body}${tag}`;
 }
 
@@ -126,9 +126,9 @@ function play() {
   const main = async () => {
     const parameters = new URLSearchParams(location.search);
     if (!parameters.has("off")) {
-      observe(window.nearcast);
       const ready = window.ready.then(() => {
         record.readyMs = now();
+        observe(window.nearcast);
       });
       if (parameters.has("wait")) await ready;
     }

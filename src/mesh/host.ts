@@ -93,11 +93,6 @@ const CONNECTING_MS = 3_000;
 const REFUSED_MS = 60_000;
 /** TURN credentials live ten minutes; with this they are always fresh enough for a new link. */
 const CREDENTIALS_MS = 240_000;
-/**
- * Links are made when the page's first answer is out of the way, and after this long in any case: a page that
- * starts has better use for the processor.
- */
-const QUIET_START_MS = 1_000;
 /** The first one of a crowd is told of nobody, but hears from those who join after it. */
 const NEWCOMER_MS = 2_000;
 /** Patience with the disk at the start. */
@@ -134,9 +129,6 @@ export class MeshHost {
   /** Line or battery are dear: nothing is fetched before somebody asks for it. */
   #frugal = false;
   #lastSession = 0;
-  readonly #firstAnswer = Promise.withResolvers<void>();
-  /** Whether links may be made. */
-  #started = false;
   /** When the socket was last asked for or lost. */
   #connectingSinceMs = 0;
   #joinedMs = Number.NEGATIVE_INFINITY;
@@ -286,11 +278,6 @@ export class MeshHost {
     for (const group of groups) this.#enter(group);
   }
 
-  /** The page has what it starts with: links may be made. */
-  pageStarted(): void {
-    this.#firstAnswer.resolve();
-  }
-
   /** Takes one request of the worker; the port is ours from now on. */
   async serve(want: Want, port: MessagePort): Promise<void> {
     if (this.#enabled && this.#showing.passPart(want, port)) return;
@@ -311,7 +298,6 @@ export class MeshHost {
       signal: this.#options.signal,
     });
     this.#exchange.add(session);
-    session.closed.addEventListener("abort", () => this.pageStarted(), { once: true });
     session.closed.addEventListener("abort", () => this.#showing.ended(), { once: true });
     this.#showing.asked(want);
     if (!this.#enabled) return session.fail();
@@ -366,7 +352,6 @@ export class MeshHost {
     if (this.#signaling || this.#options.signal.aborted) return;
     const { config, handlers, signal, random, now } = this.#options;
     this.#connectingSinceMs = now();
-    setTimeout(() => this.pageStarted(), QUIET_START_MS);
     const index = new IndexClient({
       send: (message) => this.#signaling?.send(message) ?? false,
       isOpen: () => this.#signaling?.open ?? false,
@@ -445,8 +430,6 @@ export class MeshHost {
     await this.#trust.meetServer(message.nowMs, message.keys);
     this.#joined = true;
     this.#joinedMs = this.#options.now();
-    await this.#firstAnswer.promise;
-    this.#started = true;
     if (this.#index) this.#index.paused = !this.#mayLink;
     this.#settle();
     if (this.#mayLink) this.#neighbours.suggest(message.peers);
@@ -458,7 +441,7 @@ export class MeshHost {
   }
 
   #settle(): void {
-    if (!this.#started || !this.#mayLink || !this.#neighbourhood) return;
+    if (!this.#mayLink || !this.#neighbourhood) return;
     this.#planner.clique = this.#neighbourhood.members.map(([peerId]) => peerId);
     this.#neighbours.settle(this.#neighbourhood);
   }
@@ -520,7 +503,6 @@ export class MeshHost {
     if (!this.#signaling || !this.#reachable) return false;
     return (
       !this.#joined ||
-      !this.#started ||
       this.#options.now() - this.#joinedMs < NEWCOMER_MS ||
       this.#neighbours.pending ||
       (this.#index?.asking ?? false) ||

@@ -106,9 +106,11 @@ function isDry({ seeking, readyState }: HTMLMediaElement): boolean {
   return !seeking && readyState < HTMLMediaElement.HAVE_FUTURE_DATA;
 }
 
-/** Seconds that can be played from here without another byte; 0 while seeking or starved. */
+/**
+ * Seconds that can be played from here without another byte. Only the buffer counts: a player asks for its second segment
+ * before the first one's first picture is decoded, and that is not urgent.
+ */
 export function aheadOf(element: HTMLMediaElement): number {
-  if (element.seeking || element.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return 0;
   const { buffered, currentTime } = element;
   let end = currentTime;
   for (let index = 0; index < buffered.length; index++) {

@@ -106,8 +106,9 @@ describe("playback", () => {
         6,
       ],
       ["just before a range", { currentTime: 4.8, buffered: [[5, 9]] }, 4.2],
-      ["seeking", { seeking: true }, 0],
-      ["starved", { readyState: 1 }, 0],
+      ["seeking into the buffer", { seeking: true }, 6],
+      ["seeking past it", { seeking: true, currentTime: 11 }, 0],
+      ["not decoded yet", { readyState: 1 }, 6],
     ];
     for (const [what, state, aheadS] of table) {
       expect(aheadOf(fakeVideo(state).video), what).to.be.closeTo(aheadS, 1e-9);
