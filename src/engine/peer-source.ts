@@ -25,6 +25,9 @@ const UNPROVEN_BYTES_PER_MS = 2_500;
 const STALL_MS = 500;
 /** Consecutive stalls after which a link is given up. */
 const STALLS_MAX = 4;
+/** A peer without what it announced is not counted on for a while: each miss costs its requester a round trip. */
+const MISSES_MAX = 2;
+const MISSED_MS = 2_000;
 const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 1_600;
 
@@ -39,6 +42,8 @@ export class PeerSource {
   #backoffMs = BACKOFF_MIN_MS;
   #backoffUntilMs = 0;
   #stalls = 0;
+  /** Pieces in a row that it had announced and did not hold. */
+  #misses = 0;
   #stalledMs = Number.NEGATIVE_INFINITY;
   /** Pieces of all assets in `holdings`: each costs a bit of memory, held or not. */
   #heldPieces = 0;
@@ -146,12 +151,15 @@ export class PeerSource {
     this.#lastArrivalMs = nowMs;
     this.window.arrived(nowMs, tripMs);
     this.#stalls = 0;
+    this.#misses = 0;
     this.#backoffMs = BACKOFF_MIN_MS;
   }
 
   /** The peer does not hold the piece after all. @returns Whether it had said that it does. */
-  lacks({ id, assetId, piece }: Ask): boolean {
+  lacks({ id, assetId, piece }: Ask, nowMs: number): boolean {
     this.asks.delete(id);
+    // One piece may have been evicted meanwhile; several in a row are a promise that is not kept.
+    if (++this.#misses >= MISSES_MAX) this.#backoffUntilMs = nowMs + MISSED_MS;
     return this.holdings.get(assetId)?.delete(piece) ?? false;
   }
 

@@ -254,7 +254,7 @@ export class Planner {
     const ask = this.#suppliers.settle(peerId, askId);
     if (!peer || !ask) return [];
     this.#missed(ask);
-    if (busyMs === undefined) this.#suppliers.lacks(peerId, ask);
+    if (busyMs === undefined) this.#suppliers.lacks(peerId, ask, nowMs);
     else peer.refused(askId, busyMs, nowMs, this.#random);
     return this.plan(nowMs);
   }

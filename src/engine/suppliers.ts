@@ -193,9 +193,9 @@ export class Suppliers {
   }
 
   /** A peer does not hold the piece of an ask after all. */
-  lacks(peerId: string, ask: Ask): void {
+  lacks(peerId: string, ask: Ask, nowMs: number): void {
     const peer = this.#peers.get(peerId);
-    if (peer?.lacks(ask)) this.#supplies.get(ask.assetId)?.lost(ask.piece);
+    if (peer?.lacks(ask, nowMs)) this.#supplies.get(ask.assetId)?.lost(ask.piece);
   }
 
   /** Takes a piece back from whoever was asked for it. */

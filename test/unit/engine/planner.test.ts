@@ -125,6 +125,21 @@ describe("planner", () => {
     expect(flood(1_000)).to.equal(8);
   });
 
+  it("Planner counts no more on a peer that lacks what it announced (B1)", () => {
+    const { planner, link, open } = setUp();
+    link("liar");
+    const asks = asksOf(open({ pieces: { from: 0, to: 10 }, deadlineMs: 400 }));
+    const refuse = (askId = 0) =>
+      planner.pieceRefused("liar", askId, { busyMs: undefined, nowMs: 20 });
+    refuse(asks[0]?.askId);
+    const commands = refuse(asks[1]?.askId);
+    expect(asksOf(commands), "nothing more is asked of it").to.deep.equal([]);
+    const ordered = fetchesOf([...commands, ...planner.tick(60)]);
+    expect(ordered.reduce((sum, { from, to }) => sum + to - from, 0)).to.be.above(5);
+    const later = open({ id: 2, pieces: { from: 20, to: 30 } }, 2_100);
+    expect(asksOf(later), "it gets another chance").to.have.length.above(0);
+  });
+
   it("Planner ranks itself among the clique's members, linked or not", () => {
     const members = Array.from({ length: 9 }, (_, index) => `viewer-${index}`);
     const fetchers = members.filter((self) => {
