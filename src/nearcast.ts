@@ -44,6 +44,7 @@ export interface NearcastStats {
   readonly bytes: {
     readonly cache: number;
     readonly mesh: number;
+    /** As the origin counts it: what a peer was first with as well. */
     readonly origin: number;
     /** To other viewers; counted in the host tab. */
     readonly uploaded: number;

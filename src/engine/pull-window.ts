@@ -29,9 +29,9 @@ export class PullWindow {
   #roundEndMs = 0;
   #limited = false;
 
-  /** Bytes that may be outstanding. */
+  /** Bytes that may be outstanding: whole pieces, as with one of one and a half the line idles for a round trip each. */
   get bytes(): number {
-    return this.#bytes;
+    return Math.round(this.#bytes / PIECE_BYTES) * PIECE_BYTES;
   }
 
   /** Shortest time from asking for a piece to having it, in milliseconds; infinite before the first. */

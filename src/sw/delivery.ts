@@ -112,7 +112,11 @@ export class Delivery {
   }
 
   #add(piece: number, bytes: Uint8Array<ArrayBuffer>, source: Source): void {
-    if (piece < this.#next || piece >= this.#last || this.#arrived.has(piece)) return;
+    if (piece < this.#next || piece >= this.#last || this.#arrived.has(piece)) {
+      // A peer was first. The origin has sent it all the same, and is counted by what it sends.
+      if (source === "origin") this.#options.onBytes(source, bytes.byteLength);
+      return;
+    }
     this.#arrived.set(piece, { bytes, source });
     if (piece === this.#next) this.#firstPiece.resolve();
     this.#pump();

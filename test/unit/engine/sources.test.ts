@@ -36,12 +36,12 @@ describe("pull-window", () => {
     expect(window.baseMs).to.equal(Number.POSITIVE_INFINITY);
     window.markLimited();
     window.arrived(100, 50);
-    expect(window.bytes).to.equal(2 * 1.6 * PIECE_BYTES);
+    expect(window.bytes, "3.2, rounded").to.equal(3 * PIECE_BYTES);
     window.markLimited();
     window.arrived(120, 50);
-    expect(window.bytes, "the same round").to.equal(2 * 1.6 * PIECE_BYTES);
+    expect(window.bytes, "the same round").to.equal(3 * PIECE_BYTES);
     window.arrived(150, 50);
-    expect(window.bytes).to.be.closeTo(2 * 1.6 * 1.6 * PIECE_BYTES, 1);
+    expect(window.bytes, "5.12, rounded").to.equal(5 * PIECE_BYTES);
     expect(window.baseMs).to.equal(50);
   });
 
