@@ -5,7 +5,7 @@
  * @module
  */
 
-/** A second of one viewer's uploads. */
+/** What one viewer's uploads did lately. */
 export interface UplinkFacts {
   /**
    * Round trip above the shortest, of the link that has least of it: a queue of our own shows on all links, a peer's
@@ -27,6 +27,9 @@ const FLOOR_BYTES_PER_MS = 32;
 /** A limit that is so far above what is used limits nothing and is lifted. */
 const LIFTED_AT = 4;
 const GROWTH = 0.25;
+/** Share that is kept in one step at least: more is given back where the page waits. */
+const KEPT = 0.75;
+const URGENT_KEPT = 0.5;
 
 export class UploadGovernor {
   #limitBytesPerMs: number | undefined;
@@ -36,14 +39,15 @@ export class UploadGovernor {
     return this.#limitBytesPerMs;
   }
 
-  /** One second went by. */
+  /** Round trips were measured anew. */
   tick({ extraMs, urgent, rateBytesPerMs }: UplinkFacts): void {
     const target = urgent ? URGENT_TARGET_MS : TARGET_MS;
     const excess = ((extraMs ?? 0) - target) / target;
     const from = this.#limitBytesPerMs ?? rateBytesPerMs;
     if (excess > 0) {
-      // At twice the target half is given back; a little above it a little, or the line would run empty.
-      this.#limitBytesPerMs = Math.max(FLOOR_BYTES_PER_MS, from * Math.max(0.5, 1 - excess / 2));
+      // A little above the target a little is given back, far above it more, or the line would run empty.
+      const kept = Math.max(urgent ? URGENT_KEPT : KEPT, 1 - excess / 2);
+      this.#limitBytesPerMs = Math.max(FLOOR_BYTES_PER_MS, from * kept);
     } else if (this.#limitBytesPerMs !== undefined) {
       const grown = from * (1 - GROWTH * Math.max(-1, excess));
       this.#limitBytesPerMs = grown > rateBytesPerMs * LIFTED_AT ? undefined : grown;

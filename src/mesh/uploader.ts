@@ -13,7 +13,8 @@ import { INBOUND_REQUESTS_MAX, type PeerLink } from "./peer-link.js";
 /** Shorter measurements show the channels' buffers, not the line. */
 const MEASURE_MS = 100;
 
-const GOVERN_MS = 1_000;
+/** As often as links measure their round trip: to take the same one for two would give way twice. */
+const GOVERN_MS = 2_500;
 
 interface Job {
   readonly id: number;

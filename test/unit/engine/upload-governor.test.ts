@@ -34,20 +34,20 @@ describe("upload-governor", () => {
     );
   });
 
-  it("UploadGovernor.tick() halves at twice the allowed delay, and sooner while the page waits", () => {
+  it("UploadGovernor.tick() gives back a quarter at most, and half while the page waits", () => {
     const governor = new UploadGovernor();
     governor.tick({ ...healthy, extraMs: 200 });
-    expect(governor.limitBytesPerMs).to.equal(500);
+    expect(governor.limitBytesPerMs).to.equal(750);
     governor.tick({ ...healthy, extraMs: 100 });
-    expect(governor.limitBytesPerMs).to.equal(500);
+    expect(governor.limitBytesPerMs).to.equal(750);
     governor.tick({ ...healthy, extraMs: 50, urgent: true });
-    expect(governor.limitBytesPerMs).to.equal(250);
+    expect(governor.limitBytesPerMs).to.equal(375);
   });
 
   it("UploadGovernor.tick() lets go when the delay is gone", () => {
     const governor = new UploadGovernor();
     for (let i = 0; i < 3; i++) governor.tick({ ...healthy, extraMs: 500 });
-    expect(governor.limitBytesPerMs).to.equal(125);
+    expect(governor.limitBytesPerMs).to.be.closeTo(1_000 * 0.75 ** 3, 1e-9);
     let ticks = 0;
     while (governor.limitBytesPerMs !== undefined && ticks < 60) {
       governor.tick({ ...healthy, extraMs: undefined });
