@@ -257,7 +257,13 @@ export class Nearcast extends EventTarget {
   /** Ends the mesh in this page, and lets the worker pass everything, until it is opened again. */
   #withdraw(reason: string): void {
     if (this.#role === "off" && this.#reason !== "starting") return;
-    this.#bridge?.configure({ enabled: false, include: [], exclude: [], signed: [] });
+    this.#bridge?.configure({
+      enabled: false,
+      include: [],
+      exclude: [],
+      signed: [],
+      stripParams: [],
+    });
     this.#end();
     this.#off(reason);
   }
@@ -469,7 +475,8 @@ export class Nearcast extends EventTarget {
       });
     }
     const signed = this.#config.manifestUrls.map((url) => new URL(".", url).href);
-    this.#bridge?.configure({ enabled: this.#enabled, include, exclude, signed });
+    const { stripParams } = this.#config;
+    this.#bridge?.configure({ enabled: this.#enabled, include, exclude, signed, stripParams });
     this.#emit("stats", this.stats());
   }
 

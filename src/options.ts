@@ -58,6 +58,8 @@ export interface NearcastOptions {
   readonly manifest?: string | readonly string[];
   /** The publisher's key (base64url, raw Ed25519), as `nearcast manifest --new-key` prints it. @default none */
   readonly manifestKey?: string;
+  /** Query parameters that only authorise (tokens, expiry), separated by spaces or as a list. @default none */
+  readonly stripParams?: string | readonly string[];
   /** Verified pieces kept on disk. @default 536870912 */
   readonly cacheMaxBytes?: number;
   /** Other viewers linked at the same time. @default 20 */
@@ -92,6 +94,7 @@ export interface NearcastConfig {
   readonly attestationKey: string | undefined;
   readonly manifestUrls: readonly string[];
   readonly manifestKey: string | undefined;
+  readonly stripParams: readonly string[];
   readonly cacheMaxBytes: number;
   readonly linksMax: number;
   readonly upload: UploadRule;
@@ -107,6 +110,7 @@ interface OptionRow {
   readonly kind:
     | "url"
     | "urls"
+    | "names"
     | "patterns"
     | "path"
     | "choice"
@@ -228,6 +232,12 @@ export const OPTIONS: { readonly [K in OptionName]-?: OptionRow } = {
     shown: "none",
     meaning: "The key that signs them (base64url)",
   },
+  stripParams: {
+    kind: "names",
+    default: "",
+    shown: "none",
+    meaning: "Query parameters that only authorise, see [Signed URLs](#signed-urls)",
+  },
   cacheMaxBytes: {
     kind: "number",
     default: 512 * 2 ** 20,
@@ -322,6 +332,7 @@ export function resolveConfig(
     privacy: resolveChoice("privacy", options.privacy) as Privacy,
     attestationKey: resolveKey("attestationKey", options.attestationKey),
     ...resolveManifest(options, pageUrl),
+    stripParams: listOf(options.stripParams ?? "", "stripParams").map(resolveName),
     cacheMaxBytes: resolveNumber("cacheMaxBytes", options.cacheMaxBytes),
     linksMax: resolveNumber("linksMax", options.linksMax),
     upload: resolveChoice("upload", options.upload) as UploadRule,
@@ -410,6 +421,11 @@ function resolveLink(value: unknown, pageUrl: string): string {
 function resolveIce(urls: string): IceServer {
   if (/^(stuns?|turns?):/.test(urls)) return { urls };
   throw invalid("ice", "start with stun: or turn:", urls);
+}
+
+function resolveName(name: string): string {
+  if (/^[\w.~-]{1,64}$/.test(name)) return name;
+  throw invalid("stripParams", "be names of query parameters", name);
 }
 
 function resolveBoolean(

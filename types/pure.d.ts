@@ -27,5 +27,9 @@ declare class URL {
   pathname: string;
   search: string;
 }
+declare class URLSearchParams {
+  constructor(query: string);
+  has(name: string): boolean;
+}
 declare function btoa(binary: string): string;
 declare function atob(base64: string): string;

@@ -44,6 +44,8 @@ export interface HostConfig {
   /** URLs of the publisher's manifests, and the key that signs them. */
   readonly manifestUrls: readonly string[];
   readonly manifestKey: string | undefined;
+  /** Query parameters that keys leave out. */
+  readonly stripParams: readonly string[];
   readonly cacheMaxBytes: number;
   readonly linksMax: number;
   readonly upload: UploadRule;
@@ -196,6 +198,7 @@ export class MeshHost {
       onError: handlers.onError,
     });
     this.#showing = new Showing({
+      stripParams: config.stripParams,
       planner: this.#planner,
       trust: this.#trust,
       library: this.#library,

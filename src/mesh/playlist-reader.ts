@@ -37,17 +37,23 @@ interface ParsedGroup {
 
 /**
  * @param url Where the playlist came from: relative URLs in it start there.
+ * @param stripParams Query parameters that keys leave out.
  * @returns `undefined` if the text is no playlist that the parsers understand.
  */
-export function readPlaylist(url: string, text: string): Playlist | undefined {
+export function readPlaylist(
+  url: string,
+  text: string,
+  stripParams: readonly string[] = [],
+): Playlist | undefined {
+  const keyOf = (uri: string) => canonicalUrl(new URL(uri, url).href, stripParams);
   try {
-    return /^\uFEFF?#EXTM3U/.test(text) ? readHls(url, text) : readDash(url, text);
+    return /^\uFEFF?#EXTM3U/.test(text) ? readHls(url, text, keyOf) : readDash(url, text, keyOf);
   } catch {
     return undefined; // whatever it is, the player has its own copy
   }
 }
 
-function readHls(url: string, text: string): Playlist {
+function readHls(url: string, text: string, resolve: (uri: string) => string): Playlist {
   const parser = new Parser();
   parser.push(text);
   parser.end();
@@ -57,7 +63,6 @@ function readHls(url: string, text: string): Playlist {
     segments = [],
     preloadSegment,
   }: ParsedManifest = parser.manifest;
-  const resolve = (uri: string) => canonicalUrl(new URL(uri, url).href);
   if (playlists.length > 0) {
     const variants = playlists.flatMap(({ uri, attributes }) =>
       uri === undefined ? [] : [{ url: resolve(uri), bandwidth: attributes?.BANDWIDTH ?? 0 }],
@@ -67,7 +72,7 @@ function readHls(url: string, text: string): Playlist {
     );
     return { url, children: [...variants, ...sounds], renditions: [] };
   }
-  const rendition = renditionOf(canonicalUrl(url), segments, { bandwidth: 0, choice: 0, resolve });
+  const rendition = renditionOf(resolve(url), segments, { bandwidth: 0, choice: 0, resolve });
   const parts = [...segments, ...(preloadSegment ? [preloadSegment] : [])].flatMap((segment) =>
     [...(segment.parts ?? []), ...(segment.preloadHints ?? [])].flatMap(({ uri }) =>
       uri === undefined ? [] : [resolve(uri)],
@@ -76,13 +81,12 @@ function readHls(url: string, text: string): Playlist {
   return { url, children: [], renditions: [{ ...rendition, parts }] };
 }
 
-function readDash(url: string, text: string): Playlist {
+function readDash(url: string, text: string, resolve: (uri: string) => string): Playlist {
   const manifest: ParsedManifest = parse(text, { manifestUri: url });
   const video = manifest.playlists ?? [];
   const sound = groupsOf(manifest.mediaGroups).flatMap(({ playlists = [] }) => playlists);
-  const resolve = (uri: string) => canonicalUrl(new URL(uri, url).href);
   const renditions = [...video, ...sound].map((playlist, index) =>
-    renditionOf(`${canonicalUrl(url)}#${index}`, playlist.segments ?? [], {
+    renditionOf(`${resolve(url)}#${index}`, playlist.segments ?? [], {
       bandwidth: playlist.attributes?.BANDWIDTH ?? 0,
       choice: index < video.length ? video.length : sound.length,
       resolve,

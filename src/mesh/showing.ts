@@ -22,6 +22,8 @@ import type { Trust, TrustedAsset } from "./trust.js";
 export interface ShowingOptions extends Omit<PrefetchOptions, "upcoming"> {
   readonly planner: Planner;
   readonly trust: Trust;
+  /** Query parameters that keys leave out. */
+  readonly stripParams: readonly string[];
   readonly playbackOf: (clientId: string) => PlaybackState | undefined;
   readonly signal: AbortSignal;
 }
@@ -54,7 +56,7 @@ export class Showing {
 
   /** A playlist passed by on its way to a player. */
   learn({ url, text }: PlaylistReport): void {
-    const playlist = readPlaylist(url, text);
+    const playlist = readPlaylist(url, text, this.#options.stripParams);
     if (playlist) this.#lookahead.learn(playlist);
   }
 

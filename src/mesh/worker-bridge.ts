@@ -159,7 +159,7 @@ export function silenceWorker(): void {
     nearcast: PROTOCOL_VERSION,
     type: "hello",
     build: NEARCAST_BUILD,
-    config: { enabled: false, include: [], exclude: [], signed: [] },
+    config: { enabled: false, include: [], exclude: [], signed: [], stripParams: [] },
   } satisfies PageHello);
 }
 

@@ -60,10 +60,20 @@ export async function assetIdOf(url: string, version: string, length: number): P
   return toBase64Url(digest.subarray(0, ASSET_ID_BYTES));
 }
 
-/** The URL as key: no fragment, query kept. @throws {TypeError} If it cannot be parsed. */
-export function canonicalUrl(url: string): string {
+/**
+ * The URL as key: no fragment, query kept.
+ *
+ * @param without Names of query parameters that are left out (`stripParams`); the rest stays byte for byte.
+ * @throws {TypeError} If it cannot be parsed.
+ */
+export function canonicalUrl(url: string, without: readonly string[] = []): string {
   const parsed = new URL(url);
   parsed.hash = "";
+  const parts = parsed.search.slice(1).split("&");
+  const kept = parts.filter(
+    (part) => !without.some((name) => new URLSearchParams(`&${part}`).has(name)),
+  );
+  if (kept.length < parts.length) parsed.search = kept.join("&");
   return parsed.href;
 }
 

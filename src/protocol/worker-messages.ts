@@ -21,6 +21,8 @@ export interface WorkerConfig {
   readonly exclude: readonly string[];
   /** Folders (URLs ending with `/`) below which the publisher signs: active content may be asked for there. */
   readonly signed: readonly string[];
+  /** Query parameters that only authorise: keys leave them out, and the origin is asked before pieces are shown. */
+  readonly stripParams: readonly string[];
 }
 
 /** Page → worker: introduces the page and brings the configuration. */

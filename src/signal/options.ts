@@ -95,6 +95,8 @@ export interface ServerOptions extends SiteSettings {
 export interface AllowedOrigin {
   readonly origin: string;
   readonly prefix: string;
+  /** What the server adds to each URL it asks for: the operator's own token. Without question mark, or empty. */
+  readonly query: string;
 }
 
 type NumberName = keyof typeof NUMBERS;
@@ -253,15 +255,12 @@ function toSites(given: unknown): readonly string[] {
 
 function toAllowedOrigin(text: string): AllowedOrigin {
   const url = parseHttpUrl(text);
-  if (!url || url.username || url.password || url.search || url.hash) {
-    throw invalid(
-      "origins",
-      "must hold http(s) URLs without credentials, query and fragment",
-      text,
-    );
+  if (!url || url.username || url.password || url.hash) {
+    throw invalid("origins", "must hold http(s) URLs without credentials and fragment", text);
   }
-  const { origin, pathname } = url;
-  return { origin, prefix: pathname.endsWith("/") ? pathname : `${pathname}/` };
+  const { origin, pathname, search } = url;
+  const prefix = pathname.endsWith("/") ? pathname : `${pathname}/`;
+  return { origin, prefix, query: search.slice(1) };
 }
 
 const isIceServer = isShape<IceServer>({

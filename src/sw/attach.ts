@@ -29,6 +29,7 @@ interface ActiveConfig {
   readonly excluded: UrlMatcher;
   /** Whether the publisher signs what is below the URL. */
   readonly signed: (url: string) => boolean;
+  readonly stripParams: readonly string[];
 }
 
 /** Options of {@link attach}. */
@@ -76,7 +77,7 @@ export function attach({ route = true, claim = false, ...options }: AttachOption
   });
 
   if (!route) return;
-  const strategy = new MeshFirst(options);
+  const strategy = new MeshFirst({ stripParams: () => config?.stripParams ?? [], ...options });
   const router = new Router();
   router.registerRoute(
     new Route(
@@ -106,9 +107,17 @@ export function attach({ route = true, claim = false, ...options }: AttachOption
   router.addFetchListener();
 }
 
-function compile({ enabled, include, exclude, signed = [] }: WorkerConfig): ActiveConfig {
+/** A page of an earlier build does not know all of it. */
+function compile({
+  enabled,
+  include,
+  exclude,
+  signed = [],
+  stripParams = [],
+}: WorkerConfig): ActiveConfig {
   return {
     enabled,
+    stripParams,
     included: urlMatcher(include),
     excluded: urlMatcher(exclude),
     signed: (url) => signed.some((folder) => url.startsWith(folder)),

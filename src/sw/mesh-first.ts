@@ -12,6 +12,7 @@ import { OPEN_RANGE_MAX_BYTES, PROTOCOL_VERSION } from "../protocol/limits.js";
 import { isFromManifest } from "../protocol/manifest.js";
 import type { HostMessage, PaceQuestion, Want } from "../protocol/worker-messages.js";
 import { PieceReader } from "../store/piece-store.js";
+import { Authorisation } from "./authorisation.js";
 import { type AskedRange, coveredRange, parseRange } from "./byte-range.js";
 import { Delivery } from "./delivery.js";
 import { storedBody } from "./from-store.js";
@@ -36,6 +37,12 @@ export const DISK_MS = 200;
 export interface MeshFirstOptions {
   /** Told about every failure of store or mesh. Must not throw. */
   readonly onError?: (error: unknown) => void;
+  /**
+   * Query parameters that only authorise, as the pages' option of that name; asked anew for each request.
+   *
+   * @default None
+   */
+  readonly stripParams?: () => readonly string[];
 }
 
 /** A host and the port that one request is handled on. */
@@ -54,6 +61,7 @@ interface Exchange {
   /** Only what the publisher signed may answer it (rule R7). */
   readonly active: boolean;
   readonly meter: RequestMeter;
+  readonly authorisation: Authorisation;
   readonly pacer: Pacer;
   /** Looked for beside the store, not after it. */
   readonly host: Promise<HostTab | undefined>;
@@ -63,11 +71,13 @@ interface Exchange {
 export class MeshFirst extends Strategy {
   readonly #onError: (error: unknown) => void;
   readonly #store: PieceReader;
+  readonly #stripParams: () => readonly string[];
   #diskHangs = false;
 
-  constructor({ onError = () => undefined }: MeshFirstOptions = {}) {
+  constructor({ onError = () => undefined, stripParams = () => [] }: MeshFirstOptions = {}) {
     super();
     this.#onError = onError;
+    this.#stripParams = stripParams;
     this.#store = new PieceReader({ onError });
   }
 
@@ -89,6 +99,7 @@ export class MeshFirst extends Strategy {
     const meter = new RequestMeter((handler.event as FetchEvent).clientId, request.url);
     void handler.waitUntil(meter.ended);
     request.signal.addEventListener("abort", () => void meter.end(0), { once: true });
+    const stripParams = this.#stripParams();
     return {
       request,
       handler,
@@ -96,7 +107,8 @@ export class MeshFirst extends Strategy {
       meter,
       pacer: new Pacer(),
       host: within(findHost(), ACCEPT_MS).catch(() => undefined),
-      url: canonicalUrl(request.url),
+      url: canonicalUrl(request.url, stripParams),
+      authorisation: new Authorisation(request, stripParams.length > 0),
       crossOrigin: new URL(request.url).origin !== self.location.origin,
       active: needsSignature(request),
     };
@@ -112,6 +124,7 @@ export class MeshFirst extends Strategy {
     if (exchange.active && !windows.every(({ attestation }) => isFromManifest(attestation))) {
       return undefined;
     }
+    if (!(await exchange.authorisation.grants(asset.headers))) return undefined;
     const head = responseHead(asset, {
       ...exchange,
       covered,
@@ -171,7 +184,7 @@ export class MeshFirst extends Strategy {
 
   async #fromMesh(exchange: Exchange): Promise<Response | undefined> {
     const host = await exchange.host;
-    if (!host) return undefined;
+    if (!host || exchange.authorisation.denied) return undefined;
     const port = sendWant(host, wantOf(exchange));
     const plan = await firstPlan(port, host, exchange.request.signal);
     if (plan?.type === "origin") {
@@ -214,6 +227,10 @@ export class MeshFirst extends Strategy {
     };
     const abandon = () => delivery.abandon();
     exchange.request.signal.addEventListener("abort", abandon, { once: true });
+    if (!(await exchange.authorisation.grants(asset.headers))) {
+      delivery.abandon();
+      return undefined;
+    }
     await delivery.firstPiece;
     promised = true;
     const { integrity, destination } = exchange.request;

@@ -83,6 +83,30 @@ test("a whole body is hashed window by window where the origin knows no ranges",
   assert.equal((await a.want(url("a.bin"), 3)).refused.reason, "no such window");
 });
 
+test("R34: the operator's query goes to the origin, and nobody else hears of it", async (t) => {
+  const body = bodyOf(1_000);
+  const origin = await originFor(t, (request, response) => {
+    if (!request.url.endsWith("token=op&e=9")) return response.writeHead(403, OPEN).end();
+    serve(request, response, { body, headers: { etag: '"v1"' } });
+  });
+  const lines = [];
+  const server = await serverFor(t, {
+    origins: [`${origin.url}/?token=op&e=9`],
+    log: (line) => lines.push(line),
+  });
+  const a = await viewerFor(t, server);
+  const { attestation } = await a.want(`${origin.url}/a.bin?v=1`);
+  assert.equal(attestation.url, `${origin.url}/a.bin?v=1`);
+  assert.deepEqual(attestation.hashes, hashesOf(body, 0));
+  const { refused } = await a.want(`${origin.url}/a.bin?token=mine`);
+  assert.equal(refused.reason, "URL has its own token");
+  assert.deepEqual(
+    origin.requests.map(({ url }) => url),
+    ["/a.bin?v=1&token=op&e=9"],
+  );
+  assert.doesNotMatch(JSON.stringify([attestation, refused, lines]), /op&e|token=/);
+});
+
 test("the version is the ETag, else the date and length, else the body's digest", async (t) => {
   let body = bodyOf(1_000);
   const headers = {

@@ -17,6 +17,7 @@ const names = Object.keys(OPTIONS) as Name[];
 /** Wrong values for each kind of option, beyond its bounds. */
 const WRONG: Record<(typeof OPTIONS)[Name]["kind"], readonly unknown[]> = {
   url: ["nonsense", "ftp://a.example/", "", "//a.example"],
+  names: ["a&b", "token=", ["ok", ""], "x".repeat(65), 7],
   urls: ["ftp://a.example/m.json", ["http://"], 7],
   patterns: ["a/**", "*.example/**", "//cdn.example/**", ["/a", 5], 7],
   path: ["https://other.example/sw.js", "//other.example/"],
@@ -46,6 +47,7 @@ describe("options", () => {
       ...{ scope: undefined, consent: "auto", iceServers: [], lan: false },
       ...{ joinToken: undefined, tokenUrl: undefined, privacy: "direct" },
       ...{ attestationKey: undefined, manifestUrls: [], manifestKey: undefined },
+      stripParams: [],
       ...{
         cacheMaxBytes: 536_870_912,
         linksMax: 20,
@@ -107,12 +109,14 @@ describe("options", () => {
       include: " /a/**  https://cdn.example/** ",
       exclude: ["/a/secret/*"],
       ice: "stun:a.example turns:b.example:443",
+      stripParams: " token X-Amz-Signature",
       worker: "/app/sw.js",
       scope: "./",
       server: "wss://mesh.example/base/",
     });
     expect(config.include).to.deep.equal(["https://site.example/a/**", "https://cdn.example/**"]);
     expect(config.exclude).to.deep.equal(["https://site.example/a/secret/*"]);
+    expect(config.stripParams).to.deep.equal(["token", "X-Amz-Signature"]);
     expect(config.iceServers).to.deep.equal([
       { urls: "stun:a.example" },
       { urls: "turns:b.example:443" },

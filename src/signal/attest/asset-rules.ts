@@ -31,6 +31,8 @@ export interface AssetReading {
 /** An allow-listed URL. */
 export interface AssetPlace {
   readonly url: URL;
+  /** What the origin is asked for: the URL with the operator's query, which nobody else gets to see. */
+  readonly asked: URL;
   /** Decoded path below the prefix of the first origin; `undefined` below any other origin. */
   readonly pathBelowRoot: string | undefined;
 }
@@ -63,7 +65,18 @@ export function placeAsset(text: string, origins: readonly AllowedOrigin[]): Ass
   if (!allowed) throw refusal("URL is not below an allowed origin");
   if (!isShareableKind(text)) throw refusal("this kind of file is always loaded from the origin");
   const path = decodePath(url.pathname.slice(allowed.prefix.length));
-  return { url, pathBelowRoot: place === 0 ? path : undefined };
+  const asked = withQuery(url, allowed.query);
+  return { url, asked, pathBelowRoot: place === 0 ? path : undefined };
+}
+
+/** Which of two values an origin takes, nobody can say: a viewer's URL must not have what the operator adds. */
+function withQuery(url: URL, query: string): URL {
+  if (query === "") return url;
+  const names = [...new URLSearchParams(query).keys()];
+  if (names.some((name) => url.searchParams.has(name))) throw refusal("URL has its own token");
+  const asked = new URL(url);
+  asked.search = url.search === "" ? query : `${url.search}&${query}`;
+  return asked;
 }
 
 function parseUrl(text: string): URL | undefined {

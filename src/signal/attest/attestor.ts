@@ -191,7 +191,7 @@ export class Attestor {
     const { disk, http } = this.#options;
     return disk && place.pathBelowRoot !== undefined
       ? disk.read(place, window, siteOrigin)
-      : http.read(place.url, window, siteOrigin);
+      : http.read(place.asked, window, siteOrigin);
   }
 
   #attest(

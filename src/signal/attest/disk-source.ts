@@ -97,7 +97,7 @@ export class DiskSource {
       if (lengthBytes > ASSET_MAX_BYTES) throw refusal("asset is too large");
       if (window >= windowCountOf(lengthBytes)) throw refusal("no such window");
       const version = versionOf(before);
-      const facts = await this.#factsOf(place.url, { version, lengthBytes, siteOrigin });
+      const facts = await this.#factsOf(place.asked, { version, lengthBytes, siteOrigin });
       const bytes = await this.#readWindow(file, window, lengthBytes);
       if (versionOf(await file.stat({ bigint: true })) !== version) {
         throw failure("file changed while it was read");

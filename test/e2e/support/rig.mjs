@@ -34,6 +34,7 @@ export const fileHash = (path) => sha256(readFileSync(join(media.dir, decodeURIC
  * @param files More files of the site: `{ type, body, headers }` by path, or a function that returns one.
  * @param intercept Sees each request for the origin's files first; `true` says that it answers.
  * @param lab Answers all below `/lab/`, on the site and on the CDN; the index attests it over HTTP.
+ * @param labQuery What the index adds to URLs below `/lab/`, as an operator with a token of its own has it.
  * @param indexArgs More arguments of the index server.
  */
 export async function openRig({
@@ -44,6 +45,7 @@ export async function openRig({
   files = {},
   intercept = () => false,
   lab,
+  labQuery = "",
   indexArgs = [],
 } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "nearcast-e2e-"));
@@ -72,7 +74,7 @@ export async function openRig({
     root,
     keyFile: join(folder, "key.pem"),
     indexArgs: [
-      ...(lab ? ["--origin", `${url}/lab/`, "--origin", `${cdnUrl}/lab/`] : []),
+      ...(lab ? [url, cdnUrl].flatMap((base) => ["--origin", `${base}/lab/${labQuery}`]) : []),
       ...indexArgs,
     ],
   });

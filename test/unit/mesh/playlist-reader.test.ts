@@ -52,6 +52,16 @@ describe("playlist-reader", () => {
     });
   });
 
+  it("readPlaylist() names what it finds as requests for it are named, without tokens", () => {
+    const [variant] = readPlaylist(`${BASE}master.m3u8`, MASTER, ["token"])?.children ?? [];
+    const text = "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\na.ts?v=1&token=b\n";
+    const playlist = readPlaylist(`${BASE}low/index.m3u8?token=2`, text, ["token"]);
+    expect(playlist?.renditions[0]).to.deep.include({
+      id: variant?.url,
+      segments: [{ url: `${BASE}low/a.ts?v=1`, durationS: 4 }],
+    });
+  });
+
   it("readPlaylist() tells segments of a low-latency playlist from their parts", () => {
     const [rendition] = readPlaylist(`${BASE}low.m3u8`, LOW_LATENCY)?.renditions ?? [];
     expect(rendition?.segments).to.deep.equal([
