@@ -20,11 +20,12 @@
  *     inject       `(stage) =>` breaks something, once, when all are linked
  *     during       `(stage, path) =>` breaks something while the victim's request runs, each time
  *     run          `(page, path, stage) =>` the request (default: {@link timedFetch} of the whole file)
- *     equal        `(ours, twin) =>` whether the answers are the same (default: status, bytes and hash)
+ *     equal        `(ours, twin, stage, path) =>` whether the answers are the same (default: status, bytes and hash)
  *     end          `(stage) =>` gives back what `prepareStage` took
  *     check        `(stage, { ours, twin }) =>` further assertions
  *
- * A stage has `rig`, `seeders`, `victim`, `twin` (pages), `browser` (of puppeteer), `profiles` and `paths`.
+ * A stage has `rig`, `seeders`, `victim`, `twin` (pages), `browser` (of puppeteer), `folder` (of the files), `profiles`
+ * and `paths`.
  * @module
  */
 import assert from "node:assert/strict";
@@ -96,7 +97,7 @@ async function openStage(row, browserName) {
   try {
     const browser = await rig.launch(browserName, { preferences: row.preferences });
     const paths = Array.from({ length: FILES }, (_, index) => `/media/${index}.bin`);
-    const stage = { rig, browser, browserName, paths, hashes, profiles: {}, close };
+    const stage = { rig, folder, browser, browserName, paths, hashes, profiles: {}, close };
     const open = async (how = {}) => openBlank(await rig.context(browser), rig, how);
     stage.twin = await (await rig.context(browser)).open("/blank?off");
     stage.seeders = [];
@@ -138,7 +139,7 @@ export async function playRow(row, { browser = "chromium", samples = row.samples
       await row.during?.(stage, path);
       const ours = await running;
       added.push(ours.ms - twin.ms);
-      result.equal = equal(ours, twin);
+      result.equal = equal(ours, twin, stage, path);
       assert.ok(result.equal, `got ${JSON.stringify(ours)}, the twin ${JSON.stringify(twin)}`);
       await row.check?.(stage, { ours, twin, path });
     }
