@@ -22,25 +22,30 @@ const define = replace({
   },
 });
 
-/** mpd-parser brings an XML parser for Node, 23 kB that no page needs. */
-const nativeXml = {
-  name: "native-xml",
-  resolveId: (id) => (id === "@xmldom/xmldom" ? resolve("tools/native-xmldom.mjs") : null),
+/** What packages bring for old browsers, for Node, or for serializers that we refuse; each file says why. */
+const LEFT_OUT = {
+  "@xmldom/xmldom": "tools/native-xmldom.mjs",
+  "webrtc-adapter": "tools/native-webrtc.mjs",
+  "peerjs-js-binarypack": "tools/no-binarypack.mjs",
+};
+const leaveOut = {
+  name: "leave-out",
+  resolveId: (id) => (id in LEFT_OUT ? resolve(LEFT_OUT[id]) : null),
 };
 
 /** A self-contained browser file: everything bundled, minified. */
-const bundled = (input, file, name) => ({
+const bundled = (input, file, format = "iife") => ({
   input,
   plugins: [
     define,
-    nativeXml,
+    leaveOut,
     nodeResolve({ browser: true }),
     // webrtc-adapter's `sdp` says `module` but is CommonJS inside.
     commonjs(),
     esbuild({ target: "es2022" }),
     terser(),
   ],
-  output: { file, format: "iife", sourcemap: true, ...(name && { name }) },
+  output: { file, format, sourcemap: true },
 });
 
 /** An ES module that leaves its dependencies to the site's bundler, or to Node. */
@@ -60,6 +65,7 @@ const types = (input, file, tsconfig) => ({
 
 export default [
   bundled("src/script.ts", "dist/nearcast.js"),
+  bundled("src/playlists.ts", "dist/nearcast-playlists.js", "es"),
   bundled("src/sw/main.ts", "dist/nearcast-sw.js"),
   bundled("src/sw/destroy.ts", "dist/nearcast-sw-destroy.js"),
   library("src/index.ts", "dist/index.js"),

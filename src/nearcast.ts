@@ -14,6 +14,7 @@ import { joinTokenSource } from "./mesh/join-token.js";
 import { recall, remember } from "./mesh/memory.js";
 import type { PeerLink } from "./mesh/peer-link.js";
 import { watchPlayback } from "./mesh/playback.js";
+import type { LoadPlaylistReader } from "./mesh/showing.js";
 import { openTabs, type TabMessage } from "./mesh/tabs.js";
 import { removeWorker, silenceWorker, WorkerBridge } from "./mesh/worker-bridge.js";
 import { missingFeature } from "./missing-feature.js";
@@ -58,6 +59,13 @@ export interface NearcastStats {
   readonly index: "open" | "connecting" | "closed";
 }
 
+/** Where the page's code comes from. */
+export interface NearcastCode {
+  /** The script, if Nearcast is alone in it. */
+  readonly scriptUrl: string | undefined;
+  readonly loadPlaylistReader: LoadPlaylistReader;
+}
+
 /** One open link, as {@link Nearcast.links} shows it. */
 export interface LinkInfo {
   readonly peerId: string;
@@ -82,7 +90,7 @@ const PAUSED_KEY = "nearcast-paused";
  */
 export class Nearcast extends EventTarget {
   readonly #config: NearcastConfig;
-  readonly #scriptUrl: string | undefined;
+  readonly #code: NearcastCode;
   readonly #page = new AbortController();
   readonly #guard = new CrashGuard(
     () => Date.now(),
@@ -112,8 +120,8 @@ export class Nearcast extends EventTarget {
   #tell: ((message: TabMessage) => void) | undefined;
   #opening: Promise<void> = Promise.resolve();
 
-  /** Constructs only; {@link open} starts. @param scriptUrl Where this code is, if it is alone there. */
-  constructor(config: NearcastConfig, scriptUrl?: string) {
+  /** Constructs only; {@link open} starts. */
+  constructor(config: NearcastConfig, code: NearcastCode) {
     super();
     this.#config = config;
     this.#operator = new Operator({
@@ -123,7 +131,7 @@ export class Nearcast extends EventTarget {
       memory: () => localStorage,
       random: Math.random,
     });
-    this.#scriptUrl = scriptUrl;
+    this.#code = code;
   }
 
   /**
@@ -132,7 +140,7 @@ export class Nearcast extends EventTarget {
    */
   open(): Promise<void> {
     const { signal } = this.#page;
-    this.#guard.watch(this.#scriptUrl, signal);
+    this.#guard.watch(this.#code.scriptUrl, signal);
     addEventListener("storage", ({ key, newValue }) => this.#answered(key, newValue), { signal });
     return this.#reopen();
   }
@@ -339,6 +347,7 @@ export class Nearcast extends EventTarget {
     if (signal.aborted) return;
     this.#host = new MeshHost({
       config: this.#config,
+      loadPlaylistReader: this.#code.loadPlaylistReader,
       joinToken: joinTokenSource(this.#config.joinToken, this.#config.tokenUrl),
       now: () => performance.now(),
       wallNow: () => Date.now(),

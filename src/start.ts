@@ -1,15 +1,11 @@
 /**
- * The way in: options are checked, one instance per page is made and shown as `window.nearcast`.
+ * The way in for sites that bundle.
  * @module
  */
-import { Nearcast } from "./nearcast.js";
-import { type NearcastOptions, resolveConfig } from "./options.js";
-
-declare global {
-  interface Window {
-    nearcast?: Nearcast;
-  }
-}
+import { launch } from "./launch.js";
+import { readPlaylist } from "./mesh/playlist-reader.js";
+import type { Nearcast } from "./nearcast.js";
+import type { NearcastOptions } from "./options.js";
 
 /**
  * Starts Nearcast in this page; a second call returns the first call's instance.
@@ -19,24 +15,7 @@ declare global {
  * @throws {NearcastError} `config/invalid` for a bad option; nothing has been started then.
  */
 export async function start(options: NearcastOptions = {}): Promise<Nearcast> {
-  const { nearcast, ready } = launch(options, undefined);
+  const { nearcast, ready } = launch(options, undefined, async () => readPlaylist);
   await ready;
   return nearcast;
-}
-
-let running: { readonly nearcast: Nearcast; readonly ready: Promise<void> } | undefined;
-
-/** As {@link start}, but hands out the instance at once. */
-export function launch(
-  options: NearcastOptions,
-  scriptUrl: string | undefined,
-): { readonly nearcast: Nearcast; readonly ready: Promise<void> } {
-  if (running) return running;
-  const nearcast = new Nearcast(
-    resolveConfig(options, { pageUrl: location.href, scriptUrl }),
-    scriptUrl,
-  );
-  running = { nearcast, ready: nearcast.open() };
-  window.nearcast = nearcast;
-  return running;
 }

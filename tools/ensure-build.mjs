@@ -7,7 +7,10 @@ import { fileURLToPath } from "node:url";
 const projectDir = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const SOURCES = ["src", "types", "rollup.config.mjs", "package.json", "package-lock.json"];
 /** What the public contract names; a build that was interrupted lacks some of them. */
-const OUTPUTS = ["nearcast.js", "nearcast-sw.js", "index.js", "sw.js", "server.js", "cli.js"];
+const OUTPUTS = [
+  ...["nearcast.js", "nearcast-playlists.js", "nearcast-sw.js"],
+  ...["index.js", "sw.js", "server.js", "cli.js"],
+];
 
 function newestMs(path) {
   const stat = statSync(path, { throwIfNoEntry: false });

@@ -20,6 +20,7 @@ const SCRIPTS = {
   // The first line of the script tag is what `control` starts its clock with.
   "/nearcast.js": `window.scriptStartMs = performance.now();\n${text("dist/nearcast.js")}`,
   "/nearcast-sw.js": text("dist/nearcast-sw.js"),
+  "/nearcast-playlists.js": text("dist/nearcast-playlists.js"),
   // The least that a worker can do: the twin of ours.
   "/bare-sw.js":
     'oninstall = () => skipWaiting(); onactivate = (e) => e.waitUntil(clients.claim()); addEventListener("fetch", () => {});',

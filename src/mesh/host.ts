@@ -29,7 +29,7 @@ import { Neighbours } from "./neighbours.js";
 import type { PeerLink } from "./peer-link.js";
 import { Signaling } from "./peerjs-peer.js";
 import { PieceLibrary } from "./piece-library.js";
-import { Showing } from "./showing.js";
+import { type LoadPlaylistReader, Showing } from "./showing.js";
 import { Trust, type TrustedAsset } from "./trust.js";
 import { UploadLedger } from "./upload-ledger.js";
 import { Uploader } from "./uploader.js";
@@ -80,6 +80,7 @@ export interface HostOptions {
   /** A fresh join token for each socket, where the site gives any. */
   readonly joinToken: (() => Promise<string>) | undefined;
   readonly config: HostConfig;
+  readonly loadPlaylistReader: LoadPlaylistReader;
   readonly handlers: HostHandlers;
   /** Monotonic, milliseconds. */
   readonly now: () => number;
@@ -198,6 +199,7 @@ export class MeshHost {
       onError: handlers.onError,
     });
     this.#showing = new Showing({
+      loadPlaylistReader: options.loadPlaylistReader,
       stripParams: config.stripParams,
       planner: this.#planner,
       trust: this.#trust,

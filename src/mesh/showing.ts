@@ -15,13 +15,21 @@ import type {
   Want,
 } from "../protocol/worker-messages.js";
 import { Pacing } from "./pacing.js";
-import { readPlaylist } from "./playlist-reader.js";
+import type { readPlaylist } from "./playlist-reader.js";
 import { Prefetch, type PrefetchOptions } from "./prefetch.js";
 import type { Trust, TrustedAsset } from "./trust.js";
+
+/** What `dist/nearcast-playlists.js` exports. */
+export interface PlaylistsModule {
+  readonly readPlaylist: typeof readPlaylist;
+}
+/** Brings the parsers when they are first needed: they are large, and not every site has playlists. */
+export type LoadPlaylistReader = () => Promise<typeof readPlaylist>;
 
 export interface ShowingOptions extends Omit<PrefetchOptions, "upcoming"> {
   readonly planner: Planner;
   readonly trust: Trust;
+  readonly loadPlaylistReader: LoadPlaylistReader;
   /** Query parameters that keys leave out. */
   readonly stripParams: readonly string[];
   readonly playbackOf: (clientId: string) => PlaybackState | undefined;
@@ -41,6 +49,8 @@ export class Showing {
   readonly #lookahead = new Lookahead();
   readonly #pacing: Pacing;
   readonly #prefetch: Prefetch;
+  #readerFailed = false;
+  #reader: ReturnType<LoadPlaylistReader> | undefined;
 
   constructor(options: ShowingOptions) {
     this.#options = options;
@@ -56,8 +66,17 @@ export class Showing {
 
   /** A playlist passed by on its way to a player. */
   learn({ url, text }: PlaylistReport): void {
-    const playlist = readPlaylist(url, text, this.#options.stripParams);
-    if (playlist) this.#lookahead.learn(playlist);
+    this.#reader ??= this.#options.loadPlaylistReader();
+    this.#reader.then(
+      (read) => {
+        const playlist = read(url, text, this.#options.stripParams);
+        if (playlist) this.#lookahead.learn(playlist);
+      },
+      (error: unknown) => {
+        if (!this.#readerFailed) this.#options.onError(error);
+        this.#readerFailed = true; // said once; nothing is looked ahead then
+      },
+    );
   }
 
   /**

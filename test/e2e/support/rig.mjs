@@ -349,6 +349,7 @@ const siteFiles = () => ({
 const BUILT = {
   "/nearcast.js": "dist/nearcast.js",
   "/nearcast-sw.js": "dist/nearcast-sw.js",
+  "/nearcast-playlists.js": "dist/nearcast-playlists.js",
   "/vendor/hls.min.js": "node_modules/hls.js/dist/hls.min.js",
 };
 

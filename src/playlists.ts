@@ -1,0 +1,6 @@
+/**
+ * `dist/nearcast-playlists.js`: what the classic script loads when the first playlist passes by. Without it nothing
+ * is looked ahead, and everything else works.
+ * @module
+ */
+export { readPlaylist } from "./mesh/playlist-reader.js";
