@@ -24,6 +24,8 @@ export interface DeliveryOptions {
   readonly port: MessagePort;
   /** Fetches `[start, end)` of the asset from the origin, as the page's request would. */
   readonly fetchRange: (range: ByteRange, signal: AbortSignal) => Promise<Response>;
+  /** Asks as the page did, where that was without a range: for origins that fail at ranges. */
+  readonly fetchWhole?: ((signal: AbortSignal) => Promise<Response>) | undefined;
   /** The host tab is gone. */
   readonly hostGone: AbortSignal;
   /** The page was given bytes. */
@@ -169,15 +171,14 @@ export class Delivery {
   }
 
   async #read(from: number, to: number): Promise<void> {
-    const { length, fetchRange } = this.#options;
+    const { length } = this.#options;
     const range = {
       start: bytesOfPiece(from, length).start,
       end: bytesOfPiece(to - 1, length).end,
     };
     const stop = new AbortController();
     const signal = AbortSignal.any([stop.signal, this.#lifetime.signal]);
-    const response = await fetchRange(range, signal);
-    const bodyStart = bodyStartOf(response, range, length);
+    const { response, bodyStart } = await this.#ask(range, signal);
     // An origin that ignores Range sends everything anyway: the rest is taken along, not asked for again.
     const end = response.status === 200 ? this.#last : to;
     range.end = bytesOfPiece(end - 1, length).end;
@@ -199,6 +200,24 @@ export class Delivery {
       if (!stop.signal.aborted) throw error;
     }
     await Promise.all(checks);
+  }
+
+  /** An origin that refuses ranges, or sends others than asked for, would have answered the page's own request. */
+  async #ask(
+    range: ByteRange,
+    signal: AbortSignal,
+  ): Promise<{ response: Response; bodyStart: number }> {
+    const { length, fetchRange, fetchWhole } = this.#options;
+    const response = await fetchRange(range, signal);
+    try {
+      return { response, bodyStart: bodyStartOf(response, range, length) };
+    } catch (error) {
+      void response.body?.cancel().catch(() => undefined);
+      const unfit = error instanceof NearcastError && error.code === "origin/failed";
+      if (!unfit || !fetchWhole) throw error;
+      const whole = await fetchWhole(signal);
+      return { response: whole, bodyStart: bodyStartOf(whole, { start: 0, end: length }, length) };
+    }
   }
 
   /**

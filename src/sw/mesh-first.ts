@@ -253,6 +253,9 @@ export class MeshFirst extends Strategy {
       port,
       hostGone: host.gone,
       fetchRange: (bytes, signal) => fetch(requestFor(exchange.request, bytes, signal)),
+      fetchWhole: exchange.range
+        ? undefined
+        : (signal) => fetch(requestFor(exchange.request, undefined, signal)),
       onBytes: (source, bytes) => exchange.meter.count(source, bytes),
       onEnd,
     });

@@ -238,7 +238,7 @@ export const originRows = [
   },
   // Once peers have begun, nobody asks such an origin for the whole file: it is as late as the peer.
   {
-    ...{ row: 22, name: "Content-Range is wrong, a slow peer has the file", allowedMs: 3_000 },
+    ...{ row: 22, name: "Content-Range is wrong, a slow peer has the file", allowedMs: 250 },
     ...{ ...wrongPlace(), seeders: slowPeer, samples: 1 },
   },
   {
@@ -246,7 +246,7 @@ export const originRows = [
     ...{ ...alone, ...noPart(), run: part },
   },
   {
-    ...{ row: 22, name: "ranges get 416, a slow peer has the file", allowedMs: 3_000 },
+    ...{ row: 22, name: "ranges get 416, a slow peer has the file", allowedMs: 250 },
     ...{ ...noPart(), seeders: slowPeer, samples: 1 },
   },
   {

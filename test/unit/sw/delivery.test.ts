@@ -18,12 +18,15 @@ async function setUp({
   origin: originOptions = {},
   originBytes,
   hostGone = new AbortController(),
+  wholeFrom,
 }: {
   covered?: ByteRange;
   length?: number;
   origin?: OriginOptions;
   originBytes?: Uint8Array;
   hostGone?: AbortController;
+  /** The page asked without a range, and so the origin answers well, or as these options say. */
+  wholeFrom?: OriginOptions;
 } = {}) {
   const asset = await makeAsset(length);
   const origin = fakeOrigin(originBytes ?? asset.bytes, originOptions);
@@ -36,6 +39,13 @@ async function setUp({
   const delivery = new Delivery({
     ...{ length, headers: [], covered: range, port: port1, hostGone: hostGone.signal },
     fetchRange: origin.fetchRange,
+    fetchWhole:
+      wholeFrom &&
+      ((signal) =>
+        fakeOrigin(asset.bytes, { ignoresRange: true, ...wholeFrom }).fetchRange(
+          { start: 0, end: length },
+          signal,
+        )),
     onBytes: (source, bytes) => {
       counts[source] += bytes;
     },
@@ -83,6 +93,21 @@ const withFlippedByte = async (at: number) => {
 };
 
 describe("delivery", () => {
+  it("Delivery asks an origin that fails at ranges as the page asked (fault row 22)", async () => {
+    for (const faulty of [{ status: 416 }, { status: 500 }] satisfies OriginOptions[]) {
+      const stage = await setUp({ origin: faulty, wholeFrom: {} });
+      stage.hashes();
+      stage.piece(0);
+      stage.post({ type: "fail" });
+      const { bytes, error } = await readAll(stage.delivery.body());
+      expect(error).to.equal(undefined);
+      expect(sameBytes(bytes, stage.expected)).to.equal(true);
+    }
+    const down = await setUp({ origin: { status: 503 }, wholeFrom: { status: 503 } });
+    down.post({ type: "fail" });
+    expect((await readAll(down.delivery.body())).error).to.have.property("code", "origin/failed");
+  });
+
   it("Delivery gives the exact bytes in order, in whatever order pieces arrive and whoever sends them", async () => {
     for (let seed = 1; seed <= 25; seed++) {
       const random = seeded(seed);
