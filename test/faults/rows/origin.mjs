@@ -236,7 +236,7 @@ export const originRows = [
     ...{ row: 22, name: "Content-Range is wrong", allowedMs: 0 },
     ...{ ...alone, ...wrongPlace(), run: part },
   },
-  // Once peers have begun, nobody asks such an origin for the whole file: it is as late as the peer.
+  // The page asked without a range, and so is the origin asked again.
   {
     ...{ row: 22, name: "Content-Range is wrong, a slow peer has the file", allowedMs: 250 },
     ...{ ...wrongPlace(), seeders: slowPeer, samples: 1 },
