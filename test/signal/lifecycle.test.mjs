@@ -157,7 +157,7 @@ test("resolveServerOptions() applies defaults and freezes the result", () => {
   assert.equal(config.port, 9_000);
   assert.equal(config.freshMs, 3_600_000);
   assert.deepEqual(config.sites, ["https://a.test"]);
-  assert.deepEqual(config.origins, [{ origin: "http://o.test", prefix: "/x/" }]);
+  assert.deepEqual(config.origins, [{ origin: "http://o.test", prefix: "/x/", query: "" }]);
   assert.ok(Object.isFrozen(config));
 });
 
@@ -173,7 +173,7 @@ test("resolveServerOptions() names option, rule and value of what it rejects", (
     [{ host: "" }, /`host`/],
     [{ origins: ["ftp://o.test"] }, /`origins`/],
     [{ origins: ["http://u:p@o.test"] }, /`origins`/],
-    [{ origins: ["http://o.test/?q"] }, /`origins`/],
+    [{ origins: ["http://o.test/#q"] }, /`origins`/],
     [{ root: "/tmp" }, /`origins` must name the origin that serves `root`/],
     [{ iceServers: ["http://x"] }, /`iceServers`/],
     [{ joinKey: "x" }, /`joinKey` must be an Ed25519 public key/],
