@@ -133,6 +133,7 @@ export class DeliverySession {
   deliver({ piece, bytes }: VerifiedPiece, source: "mesh" | "cache"): void {
     if (!this.#planned || this.#sent.has(piece)) return;
     if (piece < this.#pieces.from || piece >= this.#pieces.to) return;
+    if (this.want.active && !this.#attestedBy(this.#asset, windowOf(piece))) return;
     this.#sent.add(piece);
     const copy = bytes.slice();
     this.#post({ type: "piece", piece, bytes: copy, source }, [copy.buffer]);
@@ -160,6 +161,8 @@ export class DeliverySession {
     const asset = this.#passing && planner.linked ? trust.find(this.url) : undefined;
     const rest = asset && this.#restOf(asset);
     if (!asset || !rest || !this.#attestedBy(asset, windowOf(rest.from))) return;
+    // The worker listens for another plan once it has a response to pass on.
+    if (this.#firstByteMs === undefined) return;
     const { assetId } = asset;
     const probed = { from: rest.from, to: Math.min(rest.to, rest.from + LOOK_AHEAD_PIECES) };
     let heldPieces = 0;
@@ -168,7 +171,7 @@ export class DeliverySession {
     }
     const restPieces = rest.to - rest.from;
     const worth = worthTakingOver({
-      observedMs: now() - this.#openedMs - (this.#firstByteMs ?? 0),
+      observedMs: now() - this.#openedMs - this.#firstByteMs,
       observedBytes: this.#observedBytes,
       restBytes: restPieces * PIECE_BYTES,
       restPieces,
@@ -231,12 +234,12 @@ export class DeliverySession {
   #attestAhead(asset: TrustedAsset): void {
     const end = Math.min(this.#pieces.to, this.#position + LOOK_AHEAD_PIECES + WINDOW_PIECES);
     for (let window = windowOf(this.#position); window * WINDOW_PIECES < end; window++) {
-      if (asset.windows.has(window) || this.#attesting.has(window)) continue;
+      if (this.#attestedBy(asset, window) || this.#attesting.has(window)) continue;
       this.#attesting.add(window);
       void this.#options
         .attest(asset.url, window)
         .then(() => {
-          if (asset.windows.has(window)) this.#allow(asset);
+          if (this.#attestedBy(asset, window)) this.#allow(asset);
           // Nobody vouches for what follows: the origin alone can go on.
           else this.fail();
         })
@@ -255,7 +258,7 @@ export class DeliverySession {
   /** The first piece from the position on that is not attested. */
   #attestedTo(asset: TrustedAsset): number {
     let window = windowOf(this.#position);
-    while (asset.windows.has(window)) window++;
+    while (this.#attestedBy(asset, window)) window++;
     return window * WINDOW_PIECES;
   }
 
