@@ -1,5 +1,5 @@
 /**
- * One request of a player: passed through or planned in pieces, as src/mesh/delivery-session.ts decides,
+ * One request of a player: passed through or planned in pieces, as src/mesh/delivery/delivery-session.ts decides,
  * with the worker's part of it (src/sw/delivery.ts): in-order delivery, and going alone after silence.
  * @module
  */

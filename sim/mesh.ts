@@ -1,6 +1,6 @@
 /**
- * Links between viewers and what is told on them: holdings and claims. Mirrors src/mesh/neighbours.ts and
- * src/mesh/have-gossip.ts; who is to be linked comes from the cliques.
+ * Links between viewers and what is told on them: holdings and claims. Mirrors src/mesh/links/neighbours.ts and
+ * src/mesh/links/have-gossip.ts; who is to be linked comes from the cliques.
  * @module
  */
 import type { CliqueChange } from "../src/engine/cliques.js";

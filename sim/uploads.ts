@@ -1,7 +1,7 @@
 /**
  * Pieces between viewers: an ask travels to the holder, waits in its uplink, a first-in first-out of
  * pieces, is held back by the link's loss, and shares the receiver's downlink. Admission is the engine's
- * UploadPolicy, counted as src/mesh/uploader.ts counts.
+ * UploadPolicy, counted as src/mesh/uploads/uploader.ts counts.
  * @module
  */
 import { PieceSet } from "../src/core/piece-set.js";

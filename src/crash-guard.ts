@@ -4,7 +4,7 @@
  * @module
  */
 import { isOff, parseCrashes, withCrash } from "./engine/crash-counter.js";
-import { recall, remember } from "./mesh/memory.js";
+import { recall, remember } from "./mesh/tabs/memory.js";
 
 const CRASHES_KEY = "nearcast-crashes";
 /** There while a visible tab of this profile is host; gone when it says goodbye. */

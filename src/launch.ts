@@ -2,7 +2,7 @@
  * One instance per page: options are checked, it is made, shown as `window.nearcast`, and opened.
  * @module
  */
-import type { LoadPlaylistReader } from "./mesh/showing.js";
+import type { LoadPlaylistReader } from "./mesh/playback/showing.js";
 import { Nearcast } from "./nearcast.js";
 import { type NearcastOptions, resolveConfig } from "./options.js";
 

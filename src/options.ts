@@ -7,7 +7,7 @@ import type { PromptTexts } from "./consent-prompt.js";
 import { NearcastError } from "./core/errors.js";
 import { absolutePattern } from "./core/url-pattern.js";
 import type { UploadRule } from "./engine/manners.js";
-import type { JoinToken } from "./mesh/join-token.js";
+import type { JoinToken } from "./mesh/signaling/join-token.js";
 import type { IceServer } from "./protocol/signal-messages.js";
 
 /** Whether the mesh may start by itself or only after `nearcast.consent(true)`. */

@@ -3,4 +3,4 @@
  * is looked ahead, and everything else works.
  * @module
  */
-export { readPlaylist } from "./mesh/playlist-reader.js";
+export { readPlaylist } from "./mesh/playback/playlist-reader.js";

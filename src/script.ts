@@ -4,7 +4,7 @@
  * @module
  */
 import { launch } from "./launch.js";
-import type { PlaylistsModule } from "./mesh/showing.js";
+import type { PlaylistsModule } from "./mesh/playback/showing.js";
 import { optionsFromData } from "./options.js";
 
 const tag = document.currentScript;

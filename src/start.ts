@@ -3,7 +3,7 @@
  * @module
  */
 import { launch } from "./launch.js";
-import { readPlaylist } from "./mesh/playlist-reader.js";
+import { readPlaylist } from "./mesh/playback/playlist-reader.js";
 import type { Nearcast } from "./nearcast.js";
 import type { NearcastOptions } from "./options.js";
 

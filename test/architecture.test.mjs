@@ -21,9 +21,9 @@ const MAY_IMPORT = {
 
 /** Packages that only one file may know, so that replacing them touches one file. */
 const SOLE_OWNER = {
-  peerjs: "mesh/peerjs-peer.ts",
-  "m3u8-parser": "mesh/playlist-reader.ts",
-  "mpd-parser": "mesh/playlist-reader.ts",
+  peerjs: "mesh/signaling/peerjs-peer.ts",
+  "m3u8-parser": "mesh/playback/playlist-reader.ts",
+  "mpd-parser": "mesh/playback/playlist-reader.ts",
 };
 
 /** Folders where time, randomness and I/O are arguments. */
@@ -115,7 +115,10 @@ test("the rule catches a package outside the folder that owns it", () => {
   assert.deepEqual(violations("mesh/fake.ts", 'import { Peer } from "peerjs"'), [
     "mesh/fake.ts may not import peerjs",
   ]);
-  assert.deepEqual(violations("mesh/peerjs-peer.ts", 'import { Peer } from "peerjs"'), []);
+  assert.deepEqual(
+    violations("mesh/signaling/peerjs-peer.ts", 'import { Peer } from "peerjs"'),
+    [],
+  );
   assert.deepEqual(violations("sw/fake.ts", 'import "workbox-core"; import "../mesh/a.js"'), [
     "sw/fake.ts may not import mesh",
   ]);

@@ -18,14 +18,14 @@ const HANG_MS = 20_000;
 
 const VERIFY = "src/protocol/verify.ts";
 const LEAF = "src/protocol/attestation.ts";
-const TRUST = "src/mesh/trust.ts";
-const WINDOWS = "src/mesh/live-windows.ts";
-const LIBRARY = "src/mesh/piece-library.ts";
-const EXCHANGE = "src/mesh/exchange.ts";
+const TRUST = "src/mesh/trust/trust.ts";
+const WINDOWS = "src/mesh/trust/live-windows.ts";
+const LIBRARY = "src/mesh/delivery/piece-library.ts";
+const EXCHANGE = "src/mesh/delivery/exchange.ts";
 const DELIVERY = "src/sw/delivery.ts";
 const STORE = "src/sw/from-store.ts";
 const MANIFEST = "src/protocol/manifest.ts";
-const MANIFESTS = "src/mesh/manifests.ts";
+const MANIFESTS = "src/mesh/trust/manifests.ts";
 const WHOLE = "src/sw/whole-body.ts";
 
 const UNIT = {

@@ -1,4 +1,4 @@
-// The parsers of Video.js bring no types; src/mesh/playlist-reader.ts says what of their results it uses.
+// The parsers of Video.js bring no types; src/mesh/playback/playlist-reader.ts says what of their results it uses.
 declare module "m3u8-parser" {
   export class Parser {
     readonly manifest: object;

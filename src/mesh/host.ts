@@ -19,20 +19,20 @@ import type {
 } from "../protocol/signal-messages.js";
 import type { PaceQuestion, PlaylistReport, Want } from "../protocol/worker-messages.js";
 import { PieceStore } from "../store/piece-store.js";
-import { DeliverySession } from "./delivery-session.js";
-import { watchDevice } from "./device.js";
-import { Exchange } from "./exchange.js";
-import { HaveGossip } from "./have-gossip.js";
-import { IndexClient } from "./index-client.js";
-import { Manifests } from "./manifests.js";
-import { Neighbours } from "./neighbours.js";
-import type { PeerLink } from "./peer-link.js";
-import { Signaling } from "./peerjs-peer.js";
-import { PieceLibrary } from "./piece-library.js";
-import { type LoadPlaylistReader, Showing } from "./showing.js";
-import { Trust, type TrustedAsset } from "./trust.js";
-import { UploadLedger } from "./upload-ledger.js";
-import { Uploader } from "./uploader.js";
+import { DeliverySession } from "./delivery/delivery-session.js";
+import { Exchange } from "./delivery/exchange.js";
+import { PieceLibrary } from "./delivery/piece-library.js";
+import { HaveGossip } from "./links/have-gossip.js";
+import { Neighbours } from "./links/neighbours.js";
+import type { PeerLink } from "./links/peer-link.js";
+import { type LoadPlaylistReader, Showing } from "./playback/showing.js";
+import { IndexClient } from "./signaling/index-client.js";
+import { Signaling } from "./signaling/peerjs-peer.js";
+import { watchDevice } from "./tabs/device.js";
+import { Manifests } from "./trust/manifests.js";
+import { Trust, type TrustedAsset } from "./trust/trust.js";
+import { UploadLedger } from "./uploads/upload-ledger.js";
+import { Uploader } from "./uploads/uploader.js";
 
 export interface HostConfig {
   readonly serverUrl: URL;

@@ -1,6 +1,6 @@
 /** PeerJS as an untrusted pipe, against the real server and real RTCPeerConnections. */
 import { expect } from "chai";
-import { type Connection, Signaling } from "../../src/mesh/peerjs-peer.js";
+import { type Connection, Signaling } from "../../src/mesh/signaling/peerjs-peer.js";
 import { testEnvironment } from "../support/env.js";
 
 interface Side {

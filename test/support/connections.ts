@@ -3,7 +3,7 @@
  * one page. The contract of test/unit/mesh/peer-link.test.ts runs on both, so the fake cannot drift.
  * @module
  */
-import type { Connection } from "../../src/mesh/peerjs-peer.js";
+import type { Connection } from "../../src/mesh/signaling/peerjs-peer.js";
 import { BULK_BUFFERED_MAX_BYTES } from "../../src/protocol/limits.js";
 
 export interface ConnectionPair {

@@ -7,14 +7,14 @@
 
 import { PieceSet } from "../../src/core/piece-set.js";
 import { Planner } from "../../src/engine/planner.js";
-import type { DeliverySession } from "../../src/mesh/delivery-session.js";
-import { Exchange } from "../../src/mesh/exchange.js";
-import type { HaveGossip } from "../../src/mesh/have-gossip.js";
-import type { Neighbours } from "../../src/mesh/neighbours.js";
-import type { PeerLink } from "../../src/mesh/peer-link.js";
-import { PieceLibrary } from "../../src/mesh/piece-library.js";
-import { Trust, type TrustedAsset } from "../../src/mesh/trust.js";
-import type { Uploader } from "../../src/mesh/uploader.js";
+import type { DeliverySession } from "../../src/mesh/delivery/delivery-session.js";
+import { Exchange } from "../../src/mesh/delivery/exchange.js";
+import { PieceLibrary } from "../../src/mesh/delivery/piece-library.js";
+import type { HaveGossip } from "../../src/mesh/links/have-gossip.js";
+import type { Neighbours } from "../../src/mesh/links/neighbours.js";
+import type { PeerLink } from "../../src/mesh/links/peer-link.js";
+import { Trust, type TrustedAsset } from "../../src/mesh/trust/trust.js";
+import type { Uploader } from "../../src/mesh/uploads/uploader.js";
 import { type PieceRange, pieceCountOf } from "../../src/protocol/asset.js";
 import { type VerifiedPiece, verifyPiece } from "../../src/protocol/verify.js";
 import type { PieceStore, StoredPiece } from "../../src/store/piece-store.js";

@@ -1,9 +1,9 @@
 import { expect } from "chai";
 import { clear, createStore, get, set } from "idb-keyval";
-import type { PeerLink } from "../../../src/mesh/peer-link.js";
-import { PieceLibrary } from "../../../src/mesh/piece-library.js";
-import { Trust } from "../../../src/mesh/trust.js";
-import { Uploader } from "../../../src/mesh/uploader.js";
+import { PieceLibrary } from "../../../src/mesh/delivery/piece-library.js";
+import type { PeerLink } from "../../../src/mesh/links/peer-link.js";
+import { Trust } from "../../../src/mesh/trust/trust.js";
+import { Uploader } from "../../../src/mesh/uploads/uploader.js";
 import { PIECE_BYTES } from "../../../src/protocol/limits.js";
 import { PieceStore } from "../../../src/store/piece-store.js";
 import { makeAsset, type TestAsset } from "../../support/assets.js";

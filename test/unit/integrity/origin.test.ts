@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { Planner } from "../../../src/engine/planner.js";
-import { DeliverySession } from "../../../src/mesh/delivery-session.js";
+import { DeliverySession } from "../../../src/mesh/delivery/delivery-session.js";
 import { PIECE_BYTES } from "../../../src/protocol/limits.js";
 import { observed } from "../../../src/sw/pass-through.js";
 import { makeAsset } from "../../support/assets.js";

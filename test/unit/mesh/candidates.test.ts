@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { Candidates } from "../../../src/mesh/candidates.js";
+import { Candidates } from "../../../src/mesh/links/candidates.js";
 
 function setUp() {
   const clock = { nowMs: 0 };

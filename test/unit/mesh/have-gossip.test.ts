@@ -1,9 +1,9 @@
 import { expect } from "chai";
 import { PieceSet } from "../../../src/core/piece-set.js";
-import { HaveGossip } from "../../../src/mesh/have-gossip.js";
-import type { PeerLink } from "../../../src/mesh/peer-link.js";
-import type { PieceLibrary } from "../../../src/mesh/piece-library.js";
-import type { Trust, TrustedAsset } from "../../../src/mesh/trust.js";
+import type { PieceLibrary } from "../../../src/mesh/delivery/piece-library.js";
+import { HaveGossip } from "../../../src/mesh/links/have-gossip.js";
+import type { PeerLink } from "../../../src/mesh/links/peer-link.js";
+import type { Trust, TrustedAsset } from "../../../src/mesh/trust/trust.js";
 import { HAVE_MAX_PIECES } from "../../../src/protocol/limits.js";
 import {
   type ControlFrame,

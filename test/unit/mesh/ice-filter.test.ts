@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { filterDescription, mayDial } from "../../../src/mesh/ice-filter.js";
+import { filterDescription, mayDial } from "../../../src/mesh/signaling/ice-filter.js";
 
 const candidate = (address: string, type = "host") =>
   `candidate:1 1 udp 2113937151 ${address} 50000 typ ${type} generation 0`;

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { NearcastError } from "../../../src/core/errors.js";
-import { IndexClient } from "../../../src/mesh/index-client.js";
+import { IndexClient } from "../../../src/mesh/signaling/index-client.js";
 import { ANNOUNCE_MAX_ASSETS, GROUPS_MAX, PROTOCOL_VERSION } from "../../../src/protocol/limits.js";
 import type { HeldWindows, ViewerMessage } from "../../../src/protocol/signal-messages.js";
 import { type FakeTimers, withFakeTimers } from "../../support/fake-timers.js";

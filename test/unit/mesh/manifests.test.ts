@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { utf8 } from "../../../src/core/digest.js";
-import { Manifests } from "../../../src/mesh/manifests.js";
-import { Trust } from "../../../src/mesh/trust.js";
+import { Manifests } from "../../../src/mesh/trust/manifests.js";
+import { Trust } from "../../../src/mesh/trust/trust.js";
 import { bytesOfPiece, pieceCountOf } from "../../../src/protocol/asset.js";
 import type { Attestation } from "../../../src/protocol/attestation.js";
 import { PIECE_BYTES, WINDOW_BYTES, WINDOW_PIECES } from "../../../src/protocol/limits.js";

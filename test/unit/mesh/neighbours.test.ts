@@ -1,6 +1,6 @@
 import { expect } from "chai";
-import { Neighbours } from "../../../src/mesh/neighbours.js";
-import type { PeerLink } from "../../../src/mesh/peer-link.js";
+import { Neighbours } from "../../../src/mesh/links/neighbours.js";
+import type { PeerLink } from "../../../src/mesh/links/peer-link.js";
 import { CONNECTIONS_MAX, PROTOCOL_VERSION } from "../../../src/protocol/limits.js";
 import { decodeControl, encodeControl } from "../../../src/protocol/peer-codec.js";
 import type {

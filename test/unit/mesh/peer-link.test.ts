@@ -1,6 +1,6 @@
 import { expect } from "chai";
-import { type LinkHandlers, PeerLink } from "../../../src/mesh/peer-link.js";
-import type { Connection } from "../../../src/mesh/peerjs-peer.js";
+import { type LinkHandlers, PeerLink } from "../../../src/mesh/links/peer-link.js";
+import type { Connection } from "../../../src/mesh/signaling/peerjs-peer.js";
 import {
   BLOCK_BYTES,
   BULK_BUFFERED_MAX_BYTES,

@@ -1,6 +1,6 @@
 import { expect } from "chai";
-import { PieceLibrary } from "../../../src/mesh/piece-library.js";
-import { Trust } from "../../../src/mesh/trust.js";
+import { PieceLibrary } from "../../../src/mesh/delivery/piece-library.js";
+import { Trust } from "../../../src/mesh/trust/trust.js";
 import type { Attestation } from "../../../src/protocol/attestation.js";
 import { PIECE_BYTES, WINDOW_PIECES } from "../../../src/protocol/limits.js";
 import type {

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import type { PlaybackState } from "../../../src/engine/deadline.js";
-import { aheadOf, watchPlayback } from "../../../src/mesh/playback.js";
+import { aheadOf, watchPlayback } from "../../../src/mesh/playback/playback.js";
 import { withFakeTimers } from "../../support/fake-timers.js";
 
 interface Media {

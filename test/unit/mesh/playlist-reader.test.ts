@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { readPlaylist } from "../../../src/mesh/playlist-reader.js";
+import { readPlaylist } from "../../../src/mesh/playback/playlist-reader.js";
 
 const BASE = "https://cdn.example/live/";
 

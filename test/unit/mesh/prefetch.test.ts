@@ -2,9 +2,9 @@ import { expect } from "chai";
 import { PieceSet } from "../../../src/core/piece-set.js";
 import type { PlaybackState } from "../../../src/engine/deadline.js";
 import { type Command, Planner } from "../../../src/engine/planner.js";
-import type { PieceLibrary } from "../../../src/mesh/piece-library.js";
-import { Prefetch } from "../../../src/mesh/prefetch.js";
-import type { Trust } from "../../../src/mesh/trust.js";
+import type { PieceLibrary } from "../../../src/mesh/delivery/piece-library.js";
+import { Prefetch } from "../../../src/mesh/playback/prefetch.js";
+import type { Trust } from "../../../src/mesh/trust/trust.js";
 import { PIECE_BYTES } from "../../../src/protocol/limits.js";
 import { withFakeTimers } from "../../support/fake-timers.js";
 

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { Trust } from "../../../src/mesh/trust.js";
+import { Trust } from "../../../src/mesh/trust/trust.js";
 import type { Attestation } from "../../../src/protocol/attestation.js";
 import { WINDOW_BYTES } from "../../../src/protocol/limits.js";
 import { makeAsset, makeKey, type SigningKey } from "../../support/assets.js";

@@ -1,6 +1,6 @@
 import { expect } from "chai";
-import type { PeerLink } from "../../../src/mesh/peer-link.js";
-import { Uploader } from "../../../src/mesh/uploader.js";
+import type { PeerLink } from "../../../src/mesh/links/peer-link.js";
+import { Uploader } from "../../../src/mesh/uploads/uploader.js";
 import { LINK_REQUESTS_MAX, PIECE_BYTES } from "../../../src/protocol/limits.js";
 import type { ControlFrame } from "../../../src/protocol/peer-codec.js";
 import type { VerifiedPiece } from "../../../src/protocol/verify.js";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Distance } from "../protocol/signal-messages.js";
+import type { Distance } from "../../protocol/signal-messages.js";
 
 interface Avoided {
   readonly untilMs: number;

@@ -4,10 +4,10 @@
  * while its attestation is known here: nobody could use the pieces otherwise.
  * @module
  */
-import { HAVE_MAX_PIECES } from "../protocol/limits.js";
+import { HAVE_MAX_PIECES } from "../../protocol/limits.js";
+import type { PieceLibrary } from "../delivery/piece-library.js";
+import type { Trust, TrustedAsset } from "../trust/trust.js";
 import type { PeerLink } from "./peer-link.js";
-import type { PieceLibrary } from "./piece-library.js";
-import type { Trust, TrustedAsset } from "./trust.js";
 
 const GATHER_MS = 50;
 /** A link that opened less than this ago may still be telling what its peer holds. */

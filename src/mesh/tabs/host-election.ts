@@ -3,7 +3,7 @@
  * moment the host closes, crashes or lets go.
  * @module
  */
-import { HOST_ALIVE_PREFIX, HOST_LOCK } from "../protocol/worker-messages.js";
+import { HOST_ALIVE_PREFIX, HOST_LOCK } from "../../protocol/worker-messages.js";
 
 /**
  * Waits for its turn and then is host until `signal` aborts.

@@ -3,9 +3,9 @@
  * asset, and the server's refusals. Bounded; nothing here is ever taken from a peer.
  * @module
  */
-import { equalBytes, fromBase64Url } from "../core/digest.js";
-import { NearcastError } from "../core/errors.js";
-import { isActive } from "../engine/sharing-policy.js";
+import { equalBytes, fromBase64Url } from "../../core/digest.js";
+import { NearcastError } from "../../core/errors.js";
+import { isActive } from "../../engine/sharing-policy.js";
 import {
   type Attestation,
   type AttestedWindow,
@@ -13,9 +13,9 @@ import {
   type Header,
   isAttestation,
   openAttestation,
-} from "../protocol/attestation.js";
-import { isFromManifest } from "../protocol/manifest.js";
-import type { Refusal } from "../protocol/signal-messages.js";
+} from "../../protocol/attestation.js";
+import { isFromManifest } from "../../protocol/manifest.js";
+import type { Refusal } from "../../protocol/signal-messages.js";
 import { LiveWindows } from "./live-windows.js";
 
 /** One version of one URL, with the windows that are attested so far. */
@@ -39,7 +39,7 @@ interface AssetEntry extends TrustedAsset {
   freshUntilMs: number;
 }
 
-/** What goes before the index: the publisher's manifests, see `mesh/manifests.ts`. */
+/** What goes before the index: the publisher's manifests, see `mesh/trust/manifests.ts`. */
 export interface Publisher {
   /** `true`: nothing is to be believed. */
   readonly closed: boolean;

@@ -5,16 +5,16 @@
  * it, the least used one first. What travels on links is the host's business.
  * @module
  */
-import { CONNECTIONS_MAX } from "../protocol/limits.js";
+import { CONNECTIONS_MAX } from "../../protocol/limits.js";
 import type {
   Distance,
   NeighbourHint,
   Neighbourhood,
   PeerHint,
-} from "../protocol/signal-messages.js";
+} from "../../protocol/signal-messages.js";
+import type { Connection } from "../signaling/peerjs-peer.js";
 import { Candidates } from "./candidates.js";
 import { type LinkHandlers, PeerLink } from "./peer-link.js";
-import type { Connection } from "./peerjs-peer.js";
 
 export interface NeighbourHandlers extends LinkHandlers {
   onClosed(link: PeerLink): void;

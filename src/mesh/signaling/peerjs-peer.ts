@@ -6,9 +6,9 @@
  * @module
  */
 import { type DataConnection, Peer } from "peerjs";
-import { backoffMs } from "../core/backoff.js";
-import { BULK_BUFFERED_MAX_BYTES, CONNECTIONS_MAX } from "../protocol/limits.js";
-import type { IceServer } from "../protocol/signal-messages.js";
+import { backoffMs } from "../../core/backoff.js";
+import { BULK_BUFFERED_MAX_BYTES, CONNECTIONS_MAX } from "../../protocol/limits.js";
+import type { IceServer } from "../../protocol/signal-messages.js";
 import { filterDescription, mayDial } from "./ice-filter.js";
 
 /** One RTCPeerConnection with our two channels; who closes it closes all of it. */

@@ -4,9 +4,9 @@
  * images, fonts, downloads and plain files in a media element never are.
  * @module
  */
-import type { PlaybackState } from "../engine/deadline.js";
-import { paceOf } from "../engine/pace.js";
-import type { PaceAdvice } from "../protocol/worker-messages.js";
+import type { PlaybackState } from "../../engine/deadline.js";
+import { paceOf } from "../../engine/pace.js";
+import type { PaceAdvice } from "../../protocol/worker-messages.js";
 
 /** One body on its way to a page. */
 export interface PacedBody {

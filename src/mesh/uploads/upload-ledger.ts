@@ -2,8 +2,14 @@
  * The day's upload of this profile, kept from page to page. Only the host writes, so nothing is counted twice.
  * @module
  */
-import { type DayRecord, dayOf, formatDay, parseDay, withUpload } from "../engine/daily-budget.js";
-import { recall, remember } from "./memory.js";
+import {
+  type DayRecord,
+  dayOf,
+  formatDay,
+  parseDay,
+  withUpload,
+} from "../../engine/daily-budget.js";
+import { recall, remember } from "../tabs/memory.js";
 
 const UPLOADED_KEY = "nearcast-uploaded";
 /** How much may be lost when the page dies. */

@@ -3,7 +3,7 @@
  * answers with a fresh token for whoever is logged in there. Asked for once per socket.
  * @module
  */
-import { NearcastError } from "../core/errors.js";
+import { NearcastError } from "../../core/errors.js";
 
 /** A token, or what makes a fresh one. */
 export type JoinToken = string | (() => string | Promise<string>);

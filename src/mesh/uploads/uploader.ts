@@ -4,11 +4,11 @@
  * and not the disk sets the pace.
  * @module
  */
-import { LATE_MS, UplinkRecord, UploadGovernor } from "../engine/upload-governor.js";
-import { UploadPolicy } from "../engine/upload-policy.js";
-import { PIECE_BYTES } from "../protocol/limits.js";
-import type { VerifiedPiece } from "../protocol/verify.js";
-import { INBOUND_REQUESTS_MAX, type PeerLink } from "./peer-link.js";
+import { LATE_MS, UplinkRecord, UploadGovernor } from "../../engine/upload-governor.js";
+import { UploadPolicy } from "../../engine/upload-policy.js";
+import { PIECE_BYTES } from "../../protocol/limits.js";
+import type { VerifiedPiece } from "../../protocol/verify.js";
+import { INBOUND_REQUESTS_MAX, type PeerLink } from "../links/peer-link.js";
 
 /** Shorter measurements show the channels' buffers, not the line. */
 const MEASURE_MS = 100;

@@ -3,8 +3,8 @@
  * that arrive from it. The page never imports the worker; they meet on these messages only.
  * @module
  */
-import { NearcastError } from "../core/errors.js";
-import { PROTOCOL_VERSION } from "../protocol/limits.js";
+import { NearcastError } from "../../core/errors.js";
+import { PROTOCOL_VERSION } from "../../protocol/limits.js";
 import {
   isEnvelope,
   type PaceQuestion,
@@ -16,7 +16,7 @@ import {
   type Want,
   type WorkerConfig,
   type WorkerHello,
-} from "../protocol/worker-messages.js";
+} from "../../protocol/worker-messages.js";
 
 export interface BridgeHandlers {
   onWant(want: Want, port: MessagePort): void;

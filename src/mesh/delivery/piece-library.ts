@@ -3,13 +3,13 @@
  * indices per asset, and news for those who want to hear what is new or gone. Only verified pieces enter.
  * @module
  */
-import { PieceSet } from "../core/piece-set.js";
-import { pieceCountOf, piecesOfWindow, windowOf } from "../protocol/asset.js";
-import type { AttestedWindow } from "../protocol/attestation.js";
-import { PIECE_BYTES, WINDOW_PIECES } from "../protocol/limits.js";
-import { type VerifiedPiece, verifyPiece } from "../protocol/verify.js";
-import type { PieceStore, StoredPiece } from "../store/piece-store.js";
-import type { Trust, TrustedAsset } from "./trust.js";
+import { PieceSet } from "../../core/piece-set.js";
+import { pieceCountOf, piecesOfWindow, windowOf } from "../../protocol/asset.js";
+import type { AttestedWindow } from "../../protocol/attestation.js";
+import { PIECE_BYTES, WINDOW_PIECES } from "../../protocol/limits.js";
+import { type VerifiedPiece, verifyPiece } from "../../protocol/verify.js";
+import type { PieceStore, StoredPiece } from "../../store/piece-store.js";
+import type { Trust, TrustedAsset } from "../trust/trust.js";
 
 export interface LibraryHandlers {
   onAdded(asset: TrustedAsset, piece: number): void;

@@ -4,9 +4,9 @@
  * trusted by it alone; what cannot be right closes the mesh (origin only), what is merely not there does not.
  * @module
  */
-import { fromBase64Url, utf8 } from "../core/digest.js";
-import { NearcastError } from "../core/errors.js";
-import type { AttestedWindow } from "../protocol/attestation.js";
+import { fromBase64Url, utf8 } from "../../core/digest.js";
+import { NearcastError } from "../../core/errors.js";
+import type { AttestedWindow } from "../../protocol/attestation.js";
 import {
   CHUNK_MAX_BYTES,
   chunkOf,
@@ -23,7 +23,7 @@ import {
   nameBelow,
   PART_MAX_BYTES,
   partOf,
-} from "../protocol/manifest.js";
+} from "../../protocol/manifest.js";
 
 /** One window, valid until the manifest expires. */
 export interface PublishedWindow {

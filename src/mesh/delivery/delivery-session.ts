@@ -3,29 +3,29 @@
  * planner's work to the worker, and learns from the origin bytes that the worker shows it.
  * @module
  */
-import { deadlineOf, type PlaybackState, patienceMs } from "../engine/deadline.js";
-import type { Command, Planner } from "../engine/planner.js";
-import { LOOK_AHEAD_PIECES } from "../engine/request-state.js";
-import { worthTakingOver } from "../engine/take-over.js";
+import { deadlineOf, type PlaybackState, patienceMs } from "../../engine/deadline.js";
+import type { Command, Planner } from "../../engine/planner.js";
+import { LOOK_AHEAD_PIECES } from "../../engine/request-state.js";
+import { worthTakingOver } from "../../engine/take-over.js";
 import {
   type ByteRange,
   type PieceRange,
   pieceCountOf,
   piecesOfBytes,
   windowOf,
-} from "../protocol/asset.js";
+} from "../../protocol/asset.js";
 import {
   OPEN_RANGE_JOINING_MAX_BYTES,
   OPEN_RANGE_MAX_BYTES,
   PIECE_BYTES,
   WINDOW_BYTES,
   WINDOW_PIECES,
-} from "../protocol/limits.js";
-import { isFromManifest } from "../protocol/manifest.js";
-import { type VerifiedPiece, verifyPiece } from "../protocol/verify.js";
-import type { DeliveryMessage, HostMessage, Want } from "../protocol/worker-messages.js";
+} from "../../protocol/limits.js";
+import { isFromManifest } from "../../protocol/manifest.js";
+import { type VerifiedPiece, verifyPiece } from "../../protocol/verify.js";
+import type { DeliveryMessage, HostMessage, Want } from "../../protocol/worker-messages.js";
+import type { Trust, TrustedAsset } from "../trust/trust.js";
 import type { PieceLibrary } from "./piece-library.js";
-import type { Trust, TrustedAsset } from "./trust.js";
 
 export interface SessionOptions {
   readonly id: number;

@@ -4,13 +4,13 @@
  * Nothing that arrives here is trusted: verification is the receiver's next step.
  * @module
  */
-import { NearcastError } from "../core/errors.js";
+import { NearcastError } from "../../core/errors.js";
 import {
   BLOCK_BYTES,
   BULK_BUFFERED_MAX_BYTES,
   LINK_REQUESTS_MAX,
   PROTOCOL_VERSION,
-} from "../protocol/limits.js";
+} from "../../protocol/limits.js";
 import {
   type ControlFrame,
   decodeBlock,
@@ -18,8 +18,8 @@ import {
   encodeBlock,
   encodeControl,
   type RejectReason,
-} from "../protocol/peer-codec.js";
-import type { Connection } from "./peerjs-peer.js";
+} from "../../protocol/peer-codec.js";
+import type { Connection } from "../signaling/peerjs-peer.js";
 
 export interface LinkHandlers {
   onOpen(link: PeerLink): void;

@@ -4,14 +4,14 @@
  * its own state and says all of it again on every open.
  * @module
  */
-import { NearcastError } from "../core/errors.js";
-import type { Attestation } from "../protocol/attestation.js";
+import { NearcastError } from "../../core/errors.js";
+import type { Attestation } from "../../protocol/attestation.js";
 import {
   ANNOUNCE_MAX_ASSETS,
   GROUPS_MAX,
   PROTOCOL_VERSION,
   SIGNAL_MESSAGE_MAX_BYTES,
-} from "../protocol/limits.js";
+} from "../../protocol/limits.js";
 import {
   decodeServerMessage,
   type HeldWindows,
@@ -22,7 +22,7 @@ import {
   type StatsMessage,
   type ViewerMessage,
   type WantedMessage,
-} from "../protocol/signal-messages.js";
+} from "../../protocol/signal-messages.js";
 
 export interface IndexHandlers {
   onJoined(message: JoinedMessage): void;

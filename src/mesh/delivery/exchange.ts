@@ -3,17 +3,17 @@
  * library. A peer's bytes become pieces here, by verification, before anybody else sees them (rule R1).
  * @module
  */
-import { NearcastError } from "../core/errors.js";
-import type { Command, Planner } from "../engine/planner.js";
-import { bytesOfPiece, pieceCountOf, windowOf } from "../protocol/asset.js";
-import { verifyPiece } from "../protocol/verify.js";
+import { NearcastError } from "../../core/errors.js";
+import type { Command, Planner } from "../../engine/planner.js";
+import { bytesOfPiece, pieceCountOf, windowOf } from "../../protocol/asset.js";
+import { verifyPiece } from "../../protocol/verify.js";
+import type { HaveGossip } from "../links/have-gossip.js";
+import type { NeighbourHandlers, Neighbours } from "../links/neighbours.js";
+import type { PeerLink } from "../links/peer-link.js";
+import type { Trust } from "../trust/trust.js";
+import type { Uploader } from "../uploads/uploader.js";
 import type { DeliverySession } from "./delivery-session.js";
-import type { HaveGossip } from "./have-gossip.js";
-import type { NeighbourHandlers, Neighbours } from "./neighbours.js";
-import type { PeerLink } from "./peer-link.js";
 import type { PieceLibrary } from "./piece-library.js";
-import type { Trust } from "./trust.js";
-import type { Uploader } from "./uploader.js";
 
 export interface ExchangeOptions {
   readonly planner: Planner;

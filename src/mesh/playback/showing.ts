@@ -3,21 +3,21 @@
  * reach a player. It advises; no request depends on it.
  * @module
  */
-import type { PlaybackState } from "../engine/deadline.js";
-import { Lookahead } from "../engine/lookahead.js";
-import type { Planner } from "../engine/planner.js";
-import { canonicalUrl, piecesOfBytes } from "../protocol/asset.js";
-import { OPEN_RANGE_MAX_BYTES } from "../protocol/limits.js";
+import type { PlaybackState } from "../../engine/deadline.js";
+import { Lookahead } from "../../engine/lookahead.js";
+import type { Planner } from "../../engine/planner.js";
+import { canonicalUrl, piecesOfBytes } from "../../protocol/asset.js";
+import { OPEN_RANGE_MAX_BYTES } from "../../protocol/limits.js";
 import type {
   HostMessage,
   PaceQuestion,
   PlaylistReport,
   Want,
-} from "../protocol/worker-messages.js";
+} from "../../protocol/worker-messages.js";
+import type { Trust, TrustedAsset } from "../trust/trust.js";
 import { Pacing } from "./pacing.js";
 import type { readPlaylist } from "./playlist-reader.js";
 import { Prefetch, type PrefetchOptions } from "./prefetch.js";
-import type { Trust, TrustedAsset } from "./trust.js";
 
 /** What `dist/nearcast-playlists.js` exports. */
 export interface PlaylistsModule {

@@ -3,7 +3,7 @@
  * long download does, never sees an expired hash (rule R10).
  * @module
  */
-import type { AttestedWindow } from "../protocol/attestation.js";
+import type { AttestedWindow } from "../../protocol/attestation.js";
 
 export class LiveWindows {
   readonly #windows = new Map<number, AttestedWindow>();
