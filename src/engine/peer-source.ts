@@ -167,6 +167,9 @@ export class PeerSource {
   refused(askId: number, retryMs: number, nowMs: number, random: () => number): void {
     this.asks.delete(askId);
     this.#stalls = 0;
+    this.window.refused(this.queuedBytes);
+    // It is at work for us: the next piece that comes makes room for another.
+    if (this.asks.size > 0) return;
     // Refusals of one burst are one: who backs off further for each of them comes back too late.
     if (nowMs < this.#backoffUntilMs) return;
     this.#backoffUntilMs = nowMs + Math.max(retryMs, this.#backoffMs * (0.5 + random()));

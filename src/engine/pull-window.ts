@@ -55,6 +55,15 @@ export class PullWindow {
     this.#limited = false;
   }
 
+  /**
+   * The sender's queue was full at `takenBytes`. What it refuses never shows in a round trip, so without this the
+   * window would grow for ever, and ask in gusts that are refused (0.70 of four uplinks' sum instead of 0.8).
+   */
+  refused(takenBytes: number): void {
+    this.#bytes = Math.max(MIN_BYTES, Math.min(this.#bytes, takenBytes));
+    this.#slowStart = false;
+  }
+
   /** An answer timed out: start again from one piece. */
   collapsed(): void {
     this.#bytes = MIN_BYTES;

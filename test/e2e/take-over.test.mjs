@@ -63,3 +63,17 @@ test("a take-over whose peer vanishes ends at the origin", async (t) => {
   rig.origin.throttle({ rateBytesPerS: 0 });
   assert.equal((await answer).hash, fileHash(media.mp4));
 });
+
+test("a response whose head comes late is taken over too", async (t) => {
+  const rig = await openRig();
+  t.after(() => rig.close());
+  const first = await openBlank(await rig.profile(), rig);
+  await fetchIn(first, FILM);
+  // The links are there long before the head.
+  rig.origin.throttle({ rateBytesPerS: length / 60, delayMs: 4_000 });
+  const newcomer = await openBlank(await rig.profile(), rig);
+  const answer = await fetchIn(newcomer, FILM);
+  assert.equal(answer.hash, fileHash(media.mp4));
+  const { bytes } = await stats(newcomer);
+  assert.ok(bytes.mesh > 0.8 * length, `the peer brought the rest: ${JSON.stringify(bytes)}`);
+});

@@ -372,6 +372,19 @@ export class DeliverySession {
     await this.#learnUnverified();
   }
 
+  /**
+   * Asks for the attestation of what passes by. To wait for the end of a long body would lose what does not
+   * fit into memory until then.
+   */
+  #attestPassing(window: number): void {
+    if (this.#attesting.has(window)) return;
+    this.#attesting.add(window);
+    void this.#options
+      .attest(this.url, window)
+      .then(() => this.#learnUnverified())
+      .catch(this.#options.onError);
+  }
+
   /** Pieces that came before their attestation. */
   async #learnUnverified(): Promise<void> {
     for (const [piece, bytes] of [...this.#unverified]) {
@@ -413,6 +426,7 @@ export class DeliverySession {
     const window = asset?.windows.get(windowOf(piece));
     if (!asset || !window) {
       if (this.#unverified.size < UNVERIFIED_MAX_PIECES) this.#unverified.set(piece, bytes);
+      if (asset) this.#attestPassing(windowOf(piece));
       return;
     }
     const verified = await verifyPiece(window, piece, bytes);

@@ -61,6 +61,19 @@ describe("pull-window", () => {
     expect(window.bytes).to.be.within(PIECE_BYTES, 1.5 * PIECE_BYTES);
   });
 
+  it("PullWindow is what the sender took, once it refused more", () => {
+    const window = new PullWindow();
+    playLink(window, { rateBytesPerMs: 10_000, rttMs: 100, forMs: 5_000 });
+    const before = window.bytes;
+    window.refused(3 * PIECE_BYTES);
+    expect(before).to.be.above(3 * PIECE_BYTES);
+    expect(window.bytes).to.equal(3 * PIECE_BYTES);
+    window.refused(5 * PIECE_BYTES);
+    expect(window.bytes, "a refusal never widens it").to.equal(3 * PIECE_BYTES);
+    window.refused(0);
+    expect(window.bytes).to.equal(PIECE_BYTES);
+  });
+
   it("PullWindow fills the path and keeps its queue short", () => {
     for (const [rateBytesPerMs, rttMs] of [
       [625, 40],
@@ -155,6 +168,16 @@ describe("peer-source", () => {
     peer.arrived(ask(9), 1, 70_010);
     peer.refused(10, 0, 80_000, () => 0);
     expect(peer.backoffUntilMs, "a piece starts it anew, with jitter").to.equal(80_050);
+  });
+
+  it("PeerSource goes on with a busy peer that is at work for it, at the rate that it takes", () => {
+    const peer = new PeerSource("p", 20);
+    for (const id of [1, 2]) peer.asked(ask(id));
+    peer.refused(2, 200, 0, () => 0.5);
+    expect(peer.available(1), "its next piece makes room").to.equal(true);
+    expect(peer.hasRoom()).to.equal(false);
+    peer.refused(1, 200, 0, () => 0.5);
+    expect(peer.available(1), "others have it all").to.equal(false);
   });
 
   it("PeerSource is stalled after four stalls in a row", () => {

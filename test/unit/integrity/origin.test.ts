@@ -1,7 +1,8 @@
 import { expect } from "chai";
 import { Planner } from "../../../src/engine/planner.js";
 import { DeliverySession } from "../../../src/mesh/delivery/delivery-session.js";
-import { PIECE_BYTES } from "../../../src/protocol/limits.js";
+import { pieceCountOf } from "../../../src/protocol/asset.js";
+import { PIECE_BYTES, WINDOW_PIECES } from "../../../src/protocol/limits.js";
 import { observed } from "../../../src/sw/pass-through.js";
 import { makeAsset } from "../../support/assets.js";
 import { makeLibrary } from "../../support/integrity-world.js";
@@ -22,13 +23,14 @@ interface OriginAnswer {
 }
 
 /** A response that passes through a worker and is shown to a host: what the host keeps and tells of it. */
-async function passThrough(answer: OriginAnswer, attestAfter = false) {
-  const asset = await makeAsset(LENGTH);
+async function passThrough(answer: OriginAnswer, attestAfter = false, length = LENGTH) {
+  const asset = await makeAsset(length);
   const { trust, library, announced, stored } = makeLibrary();
-  const attest = async () => {
-    for (const attestation of asset.attestations) await trust.restore(attestation);
+  const attest = async (_url: string, window: number) => {
+    const attestation = asset.attestations[window];
+    if (attestation) await trust.restore(attestation);
   };
-  if (!attestAfter) await attest();
+  if (!attestAfter) await attest(asset.url, 0);
   const { port1, port2 } = new MessageChannel();
   const stop = new AbortController();
   const session = new DeliverySession({
@@ -50,7 +52,7 @@ async function passThrough(answer: OriginAnswer, attestAfter = false) {
     },
   });
   await session.decide();
-  const { status = 200, headers = { "content-length": String(LENGTH) } } = answer;
+  const { status = 200, headers = { "content-length": String(length) } } = answer;
   const body = bodyOf(answer.bytes ?? asset.bytes, answer);
   const response = observed(new Response(body, { status, headers }), {
     ...{ port: port2, onBytes: () => undefined, onEnd: () => undefined },
@@ -60,7 +62,7 @@ async function passThrough(answer: OriginAnswer, attestAfter = false) {
   });
   const page = await readAll(response.body as ReadableStream<Uint8Array<ArrayBuffer>>);
   // As many pieces as came whole are hashed by now, or will never be: hashes are asked for in order.
-  for (let turn = 0; turn < PIECES; turn++) {
+  for (let turn = 0; turn < pieceCountOf(length); turn++) {
     await crypto.subtle.digest("SHA-256", new Uint8Array(2 * PIECE_BYTES));
     await settle(8);
   }
@@ -75,6 +77,12 @@ const ALL = [0, 1, 2, 3, 4];
 describe("integrity, against the origin", () => {
   for (const attestAfter of [false, true]) {
     const when = attestAfter ? "attested while it passes" : "attested before";
+
+    it(`a body of four windows is kept as a whole, ${when}`, async () => {
+      const pieces = 4 * WINDOW_PIECES;
+      const { held } = await passThrough({}, attestAfter, pieces * PIECE_BYTES);
+      expect(held).to.deep.equal(Array.from({ length: pieces }, (_, piece) => piece));
+    }).timeout(20_000);
 
     it(`A6 (R8): a whole body is kept and announced, ${when}`, async () => {
       const { held, stored } = await passThrough({}, attestAfter);
