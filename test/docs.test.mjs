@@ -65,7 +65,7 @@ async function load(path) {
   return import(`data:text/javascript;base64,${code}`);
 }
 
-test("README.md has the options of src/options.ts", async () => {
+test("README.md has the options of src/option-table.ts", async () => {
   const text = read("README.md");
   assert.equal(text, await withOptionsTable(text), "run `node tools/make-options-table.mjs`");
 });

@@ -1,5 +1,5 @@
 /**
- * Writes the table of options into README.md, from the one table in `src/options.ts`.
+ * Writes the table of options into README.md, from the one table in `src/option-table.ts`.
  *
  *     node tools/make-options-table.mjs           writes README.md
  *     node tools/make-options-table.mjs --check   exits with code 1 if README.md differs
@@ -18,7 +18,7 @@ const END = "<!-- options:end -->";
 /** Loads the table without a build of the project: esbuild bundles one file in memory. */
 async function readOptions() {
   const { outputFiles } = await build({
-    entryPoints: [join(projectDir, "src", "options.ts")],
+    entryPoints: [join(projectDir, "src", "option-table.ts")],
     bundle: true,
     format: "esm",
     write: false,

@@ -1,10 +1,6 @@
 import { expect } from "chai";
-import {
-  type NearcastOptions,
-  OPTIONS,
-  optionsFromData,
-  resolveConfig,
-} from "../../src/options.js";
+import { OPTIONS } from "../../src/option-table.js";
+import { type NearcastOptions, optionsFromData, resolveConfig } from "../../src/options.js";
 
 const AROUND = {
   pageUrl: "https://site.example/films/1.html",
