@@ -5,6 +5,7 @@
 export { type ErrorCode, NearcastError } from "./core/errors.js";
 export type { UploadRule } from "./engine/manners.js";
 export type { JoinToken } from "./mesh/signaling/join-token.js";
-export { type LinkInfo, Nearcast, type NearcastStats, type Role } from "./nearcast.js";
+export { type LinkInfo, Nearcast } from "./nearcast.js";
 export type { Consent, NearcastOptions, Privacy } from "./options.js";
+export type { NearcastStats, Role } from "./page-counts.js";
 export { start } from "./start.js";

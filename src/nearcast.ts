@@ -1,15 +1,15 @@
 /**
- * The composition root of a page: builds everything, owns the root AbortController, counts what happened.
+ * The composition root of a page: builds everything, owns the root AbortController, obeys the switches.
  * Whatever fails in here leaves the page as it would be without Nearcast.
  * @module
  */
-import { askConsent } from "./consent-prompt.js";
+import { ConsentAnswer } from "./consent.js";
 import { NearcastError } from "./core/errors.js";
 import { urlMatcher } from "./core/url-pattern.js";
 import { CrashGuard } from "./crash-guard.js";
-import type { PlaybackState } from "./engine/deadline.js";
 import { MeshHost } from "./mesh/host.js";
 import type { PeerLink } from "./mesh/links/peer-link.js";
+import { AllPlayback } from "./mesh/playback/all-playback.js";
 import { watchPlayback } from "./mesh/playback/playback.js";
 import type { LoadPlaylistReader } from "./mesh/playback/showing.js";
 import { joinTokenSource } from "./mesh/signaling/join-token.js";
@@ -20,44 +20,10 @@ import { removeWorker, silenceWorker, WorkerBridge } from "./mesh/tabs/worker-br
 import { missingFeature } from "./missing-feature.js";
 import { Operator } from "./operator.js";
 import type { NearcastConfig } from "./options.js";
+import { type NearcastStats, PageCounts, type Role } from "./page-counts.js";
 import { canonicalUrl, groupOf } from "./protocol/asset.js";
 import type { RemoteConfig } from "./protocol/signal-messages.js";
 import type { ProgressReport, RequestReport } from "./protocol/worker-messages.js";
-
-/** Whether this tab runs the mesh, leaves that to another tab, or nothing runs at all. */
-export type Role = "host" | "guest" | "off";
-
-/** What happened since page load, in counts and bytes. */
-export interface NearcastStats {
-  readonly role: Role;
-  /** Why the role is `off`. */
-  readonly reason?: string;
-  /** Open links to other viewers; 0 in a guest tab. */
-  readonly links: number;
-  readonly requests: {
-    readonly total: number;
-    readonly cache: number;
-    readonly mesh: number;
-    readonly origin: number;
-    /** Requests whose bytes came from more than one source. */
-    readonly mixed: number;
-  };
-  readonly bytes: {
-    readonly cache: number;
-    readonly mesh: number;
-    /** As the origin counts it: what a peer was first with as well. */
-    readonly origin: number;
-    /** To other viewers; counted in the host tab. */
-    readonly uploaded: number;
-    /** From other viewers, thrown away because they did not verify; counted in the host tab. */
-    readonly rejected: number;
-    /** From other viewers before a player asked for them; counted in the host tab. They come to a page as `cache`. */
-    readonly ahead: number;
-  };
-  /** Times a media element of this page ran dry after it had started. */
-  readonly stalls: number;
-  readonly index: "open" | "connecting" | "closed";
-}
 
 /** Where the page's code comes from. */
 export interface NearcastCode {
@@ -81,7 +47,6 @@ const STATS_INTERVAL_MS = 1_000;
 const ASK_OPERATOR_MS = 30_000;
 /** Groups that are entered because of what was loaded before the worker was there; the last ones. */
 const GROUPS_BEFORE_CONTROL_MAX = 4;
-const CONSENT_KEY = "nearcast-consent";
 const PAUSED_KEY = "nearcast-paused";
 
 /**
@@ -98,17 +63,11 @@ export class Nearcast extends EventTarget {
   );
   /** From a start to the next withdrawal. */
   #lifetime = new AbortController();
-  #asking = new AbortController();
-  readonly #requests = { total: 0, cache: 0, mesh: 0, origin: 0, mixed: 0 };
-  readonly #bytes = { cache: 0, mesh: 0, origin: 0 };
-  /** What hosts of this page counted that are no more. */
-  readonly #past = { uploaded: 0, rejected: 0, ahead: 0 };
-  readonly #playback = new Map<string, PlaybackState>();
-  /** Of this page, read at this moment. */
-  #ownPlayback: { clientId: string; state: () => PlaybackState | undefined } | undefined;
+  readonly #counts = new PageCounts();
+  readonly #playback = new AllPlayback();
+  readonly #consent: ConsentAnswer;
   #role: Role = "off";
   #reason: string | undefined = "starting";
-  #stalls = 0;
   /** The viewer's wish. */
   #paused = false;
   readonly #operator: Operator;
@@ -131,6 +90,13 @@ export class Nearcast extends EventTarget {
       memory: () => localStorage,
       random: Math.random,
     });
+    this.#consent = new ConsentAnswer({
+      required: config.consent === "required",
+      prompt: config.prompt,
+      onAnswer: (given) => this.#answered(given),
+      onForgotten: (key) => this.#forgotten(key),
+      signal: this.#page.signal,
+    });
     this.#code = code;
   }
 
@@ -141,7 +107,7 @@ export class Nearcast extends EventTarget {
   open(): Promise<void> {
     const { signal } = this.#page;
     this.#guard.watch(this.#code.scriptUrl, signal);
-    addEventListener("storage", ({ key, newValue }) => this.#answered(key, newValue), { signal });
+    this.#consent.listen();
     return this.#reopen();
   }
 
@@ -159,10 +125,7 @@ export class Nearcast extends EventTarget {
     const missing = missingFeature();
     if (missing) return this.#off(missing);
     if (this.#guard.off) return this.#crashed();
-    const answer = recall(CONSENT_KEY);
-    if (answer === "no" || (this.#config.consent === "required" && answer !== "yes")) {
-      return this.#refrain(answer);
-    }
+    if (this.#consent.lacking) return this.#refrain();
     this.#paused = recall(PAUSED_KEY) === "yes";
     this.#reason = "starting";
     try {
@@ -181,13 +144,10 @@ export class Nearcast extends EventTarget {
   }
 
   /** Nothing starts; who has not answered yet is asked. */
-  #refrain(answer: string | undefined): void {
+  #refrain(): void {
     this.#off("consent");
     silenceWorker();
-    const { prompt } = this.#config;
-    if (answer !== undefined || !prompt) return;
-    this.#asking = new AbortController();
-    askConsent(prompt, (given) => this.consent(given), this.#asking.signal);
+    this.#consent.ask();
   }
 
   /** What happened since page load. */
@@ -198,14 +158,7 @@ export class Nearcast extends EventTarget {
       role,
       ...(role === "off" && reason !== undefined && { reason }),
       links: this.#host?.links.length ?? 0,
-      requests: { ...this.#requests },
-      bytes: {
-        ...this.#bytes,
-        uploaded: this.#past.uploaded + (this.#host?.counts.uploaded ?? 0),
-        rejected: this.#past.rejected + (this.#host?.counts.rejected ?? 0),
-        ahead: this.#past.ahead + (this.#host?.counts.ahead ?? 0),
-      },
-      stalls: this.#stalls,
+      ...this.#counts.shown(this.#host?.counts),
       index: this.#host?.indexState ?? "closed",
     };
   }
@@ -234,7 +187,6 @@ export class Nearcast extends EventTarget {
    * origin; later ones are served as far as other tabs and the store can.
    */
   stop(): void {
-    this.#asking.abort();
     this.#page.abort();
     this.#end();
     this.#off("stopped");
@@ -245,18 +197,10 @@ export class Nearcast extends EventTarget {
    * site. `false` ends the mesh, its links and its socket, until `true`.
    */
   consent(given: boolean): void {
-    this.#remember(CONSENT_KEY, given);
-    this.#answer(given);
+    this.#consent.give(given);
   }
 
-  /** Another page of this profile was told. */
-  #answered(key: string | null, answer: string | null): void {
-    if (key === CONSENT_KEY && answer !== null) this.#answer(answer === "yes");
-  }
-
-  #answer(given: boolean): void {
-    this.#asking.abort();
-    if (this.#page.signal.aborted) return;
+  #answered(given: boolean): void {
     this.#emit("consent", given);
     if (!given) this.#withdraw("consent");
     else if (this.#reason === "consent") void this.#reopen();
@@ -279,9 +223,7 @@ export class Nearcast extends EventTarget {
   #end(): void {
     this.#lifetime.abort(new NearcastError("mesh/unavailable", "Cannot use mesh: it was stopped"));
     this.#lifetime = new AbortController();
-    this.#past.uploaded += this.#host?.counts.uploaded ?? 0;
-    this.#past.rejected += this.#host?.counts.rejected ?? 0;
-    this.#past.ahead += this.#host?.counts.ahead ?? 0;
+    if (this.#host) this.#counts.keep(this.#host.counts);
     this.#host = undefined;
     this.#bridge = undefined;
     this.#tell = undefined;
@@ -329,14 +271,14 @@ export class Nearcast extends EventTarget {
     const state = watchPlayback(
       {
         onState: (state) => {
-          this.#setPlayback(clientId, state);
+          this.#playback.set(clientId, state);
           this.#tell?.({ type: "playback", clientId, state });
         },
-        onStall: () => this.#stalls++,
+        onStall: () => this.#counts.addStall(),
       },
       signal,
     );
-    this.#ownPlayback = { clientId, state };
+    this.#playback.own(clientId, state);
     addEventListener("pagehide", () => this.#tell?.({ type: "closing", clientId }), { signal });
     await runForHost(clientId, { signal, onElected: () => this.#becomeHost(signal) });
     return "controlled";
@@ -354,8 +296,8 @@ export class Nearcast extends EventTarget {
       random: Math.random,
       signal,
       handlers: {
-        playbackOf: (clientId) => this.#playbackOf(clientId),
-        playing: () => [...this.#playback.values()].some(({ paused }) => !paused),
+        playbackOf: (clientId) => this.#playback.of(clientId),
+        playing: () => this.#playback.playing,
         onLink: (link, state) => this.#emit("link", { ...this.#linkInfo(link), state }),
         onGroups: (groups) => {
           this.#groups = groups;
@@ -391,9 +333,9 @@ export class Nearcast extends EventTarget {
   #hear(message: TabMessage): void {
     switch (message.type) {
       case "playback":
-        return this.#setPlayback(message.clientId, message.state);
+        return this.#playback.set(message.clientId, message.state);
       case "closing":
-        return void this.#playback.delete(message.clientId);
+        return this.#playback.set(message.clientId, undefined);
       case "groups":
         this.#groups = message.groups;
         return;
@@ -409,33 +351,14 @@ export class Nearcast extends EventTarget {
     }
   }
 
-  /** A report may be a moment old, and in that moment the first segment may have come. */
-  #playbackOf(clientId: string): PlaybackState | undefined {
-    const own = this.#ownPlayback;
-    if (own?.clientId === clientId) return own.state();
-    // A frame's own client says nothing of itself; the page round it sees its player.
-    const framed = () => [...this.#playback.values()].find((state) => state.framed);
-    return this.#playback.get(clientId) ?? (own?.state()?.framed ? own.state() : framed());
-  }
-
-  #setPlayback(clientId: string, state: PlaybackState | undefined): void {
-    if (state) this.#playback.set(clientId, state);
-    else this.#playback.delete(clientId);
-  }
-
   #countBytes({ bytes }: ProgressReport): void {
-    this.#bytes.cache += bytes.cache;
-    this.#bytes.mesh += bytes.mesh;
-    this.#bytes.origin += bytes.origin;
+    this.#counts.addBytes(bytes);
     if (this.#host) this.#host.countDelivered(bytes);
     else this.#tell?.({ type: "delivered", ...bytes });
   }
 
   #countRequest({ url, status, durationMs, bytes }: RequestReport): void {
-    this.#requests.total++;
-    const sources = (["cache", "mesh", "origin"] as const).filter((source) => bytes[source] > 0);
-    const [only = "origin"] = sources;
-    this.#requests[sources.length > 1 ? "mixed" : only]++;
+    this.#counts.addRequest(bytes);
     this.#emit("request", { url, status, durationMs, bytes });
   }
 
@@ -489,9 +412,13 @@ export class Nearcast extends EventTarget {
     this.#emit("stats", this.stats());
   }
 
-  /** Where storage is blocked the answer holds for this page. */
   #remember(key: string, yes: boolean): void {
-    if (!remember(key, yes ? "yes" : "no")) this.#failed(new Error(`Cannot remember "${key}"`));
+    if (!remember(key, yes ? "yes" : "no")) this.#forgotten(key);
+  }
+
+  /** Where storage is blocked an answer holds for this page. */
+  #forgotten(key: string): void {
+    this.#failed(new Error(`Cannot remember "${key}"`));
   }
 
   #linkInfo(link: PeerLink): LinkInfo {
