@@ -5,25 +5,19 @@
  */
 import { ConsentAnswer } from "./consent.js";
 import { NearcastError } from "./core/errors.js";
-import { urlMatcher } from "./core/url-pattern.js";
 import { CrashGuard } from "./crash-guard.js";
-import { MeshHost } from "./mesh/host.js";
+import type { MeshHost } from "./mesh/host.js";
 import type { PeerLink } from "./mesh/links/peer-link.js";
 import { AllPlayback } from "./mesh/playback/all-playback.js";
-import { watchPlayback } from "./mesh/playback/playback.js";
 import type { LoadPlaylistReader } from "./mesh/playback/showing.js";
-import { joinTokenSource } from "./mesh/signaling/join-token.js";
-import { runForHost } from "./mesh/tabs/host-election.js";
 import { recall, remember } from "./mesh/tabs/memory.js";
-import { openTabs, type TabMessage } from "./mesh/tabs/tabs.js";
-import { removeWorker, silenceWorker, WorkerBridge } from "./mesh/tabs/worker-bridge.js";
+import { removeWorker, silenceWorker } from "./mesh/tabs/worker-bridge.js";
 import { missingFeature } from "./missing-feature.js";
 import { Operator } from "./operator.js";
 import type { NearcastConfig } from "./options.js";
 import { type NearcastStats, PageCounts, type Role } from "./page-counts.js";
-import { canonicalUrl, groupOf } from "./protocol/asset.js";
+import { Participation } from "./participation.js";
 import type { RemoteConfig } from "./protocol/signal-messages.js";
-import type { ProgressReport, RequestReport } from "./protocol/worker-messages.js";
 
 /** Where the page's code comes from. */
 export interface NearcastCode {
@@ -45,8 +39,6 @@ export interface LinkInfo {
 const STATS_INTERVAL_MS = 1_000;
 /** How often a page that the operator switched off asks whether it still is. */
 const ASK_OPERATOR_MS = 30_000;
-/** Groups that are entered because of what was loaded before the worker was there; the last ones. */
-const GROUPS_BEFORE_CONTROL_MAX = 4;
 const PAUSED_KEY = "nearcast-paused";
 
 /**
@@ -73,10 +65,8 @@ export class Nearcast extends EventTarget {
   readonly #operator: Operator;
   /** Why the server does not let this viewer in. */
   #refused: string | undefined;
-  #host: MeshHost | undefined;
-  #bridge: WorkerBridge | undefined;
-  #groups: readonly string[] = [];
-  #tell: ((message: TabMessage) => void) | undefined;
+  /** Of the last start; over if its lifetime is. */
+  #participation: Participation | undefined;
   #opening: Promise<void> = Promise.resolve();
 
   /** Constructs only; {@link open} starts. */
@@ -172,14 +162,14 @@ export class Nearcast extends EventTarget {
   pause(): void {
     this.#remember(PAUSED_KEY, true);
     this.#switch(false);
-    this.#tell?.({ type: "switch", enabled: false });
+    this.#participation?.tell({ type: "switch", enabled: false });
   }
 
   /** Takes up sharing again. */
   resume(): void {
     this.#remember(PAUSED_KEY, false);
     this.#switch(true);
-    this.#tell?.({ type: "switch", enabled: true });
+    this.#participation?.tell({ type: "switch", enabled: true });
   }
 
   /**
@@ -209,7 +199,7 @@ export class Nearcast extends EventTarget {
   /** Ends the mesh in this page, and lets the worker pass everything, until it is opened again. */
   #withdraw(reason: string): void {
     if (this.#role === "off" && this.#reason !== "starting") return;
-    this.#bridge?.configure({
+    this.#participation?.bridge?.configure({
       enabled: false,
       include: [],
       exclude: [],
@@ -224,142 +214,61 @@ export class Nearcast extends EventTarget {
     this.#lifetime.abort(new NearcastError("mesh/unavailable", "Cannot use mesh: it was stopped"));
     this.#lifetime = new AbortController();
     if (this.#host) this.#counts.keep(this.#host.counts);
-    this.#host = undefined;
-    this.#bridge = undefined;
-    this.#tell = undefined;
+    this.#participation?.end();
   }
 
   async #start(): Promise<void> {
     const { signal } = this.#lifetime;
-    const bridge = await WorkerBridge.open({
-      workerUrl: this.#config.workerUrl,
-      scope: this.#config.scope,
+    const participation = this.#participate(signal);
+    this.#participation = participation;
+    const { foreign } = await participation.begin();
+    if (foreign) this.#off("another worker");
+  }
+
+  #participate(signal: AbortSignal): Participation {
+    return new Participation({
+      config: this.#config,
+      loadPlaylistReader: this.#code.loadPlaylistReader,
+      playback: this.#playback,
+      groups: this.#participation?.groups ?? [],
       signal,
       handlers: {
-        onWant: (want, port) => void this.#host?.serve(want, port).catch((e) => this.#failed(e)),
-        onPace: (question, port) => this.#host?.advise(question, port),
-        onPlaylist: (report) => this.#host?.learn(report),
-        onProgress: (report) => this.#countBytes(report),
-        onRequest: (report) => this.#countRequest(report),
-        onUsed: ({ assetId, from, to }) => this.#host?.used(assetId, from, to),
+        onGuest: () => this.#begun(signal),
+        onElected: () => this.#guard.hosting(signal),
+        onHost: (host, groups) => {
+          this.#role = "host";
+          this.#applySwitches();
+          void this.#askOperator();
+          host.resume(groups);
+          this.#emit("stats", this.stats());
+        },
+        onLink: (link, state) => this.#emit("link", { ...this.#linkInfo(link), state }),
+        onProgress: ({ bytes }) => this.#counts.addBytes(bytes),
+        onRequest: ({ url, status, durationMs, bytes }) => {
+          this.#counts.addRequest(bytes);
+          this.#emit("request", { url, status, durationMs, bytes });
+        },
+        onStall: () => this.#counts.addStall(),
+        onSwitch: (enabled) => this.#switch(enabled),
+        onAdmission: (refused) => this.#setRefused(refused),
+        onRemoteConfig: (config, heard) => this.#setRemote(config, heard),
         onCrash: () => this.#role === "host" && this.#guard.count(),
         onRemoved: () => this.#withdraw("removed"),
+        onError: (error) => this.#failed(error),
       },
     });
-    if (signal.aborted) return;
-    this.#bridge = bridge;
+  }
+
+  #begun(signal: AbortSignal): void {
     this.#role = "guest";
     this.#reason = undefined;
     this.#applySwitches();
-    this.#tell = openTabs((message) => this.#hear(message), signal);
     const timer = setInterval(() => this.#emit("stats", this.stats()), STATS_INTERVAL_MS);
     const asking = setInterval(() => void this.#askOperator(), ASK_OPERATOR_MS);
     signal.addEventListener("abort", () => {
       clearInterval(timer);
       clearInterval(asking);
     });
-    // The first request after `start()` must find a host, or it would pass by the mesh.
-    const hosted = bridge.clientId.then((clientId) => this.#controlled(clientId, signal));
-    hosted.catch((error: unknown) => this.#failed(error));
-    const outcome = await Promise.race([hosted, elapsed(this.#config.controlTimeoutMs)]);
-    if (outcome === undefined && bridge.foreign) this.#off("another worker");
-  }
-
-  /** The worker controls this page: its playback counts, and it may become the host. */
-  async #controlled(clientId: string, signal: AbortSignal): Promise<"controlled"> {
-    if (signal.aborted) return "controlled";
-    const state = watchPlayback(
-      {
-        onState: (state) => {
-          this.#playback.set(clientId, state);
-          this.#tell?.({ type: "playback", clientId, state });
-        },
-        onStall: () => this.#counts.addStall(),
-      },
-      signal,
-    );
-    this.#playback.own(clientId, state);
-    addEventListener("pagehide", () => this.#tell?.({ type: "closing", clientId }), { signal });
-    await runForHost(clientId, { signal, onElected: () => this.#becomeHost(signal) });
-    return "controlled";
-  }
-
-  #becomeHost(signal: AbortSignal): void {
-    this.#guard.hosting(signal);
-    if (signal.aborted) return;
-    this.#host = new MeshHost({
-      config: this.#config,
-      loadPlaylistReader: this.#code.loadPlaylistReader,
-      joinToken: joinTokenSource(this.#config.joinToken, this.#config.tokenUrl),
-      now: () => performance.now(),
-      wallNow: () => Date.now(),
-      random: Math.random,
-      signal,
-      handlers: {
-        playbackOf: (clientId) => this.#playback.of(clientId),
-        playing: () => this.#playback.playing,
-        onLink: (link, state) => this.#emit("link", { ...this.#linkInfo(link), state }),
-        onGroups: (groups) => {
-          this.#groups = groups;
-          this.#tell?.({ type: "groups", groups });
-        },
-        onAdmission: (error) => {
-          if (error) this.#failed(error);
-          this.#setRefused(error?.message);
-          this.#tell?.({ type: "admission", refused: error?.message });
-        },
-        onRemoteConfig: (config) => this.#setRemote(config),
-        onError: (error) => this.#failed(error),
-      },
-    });
-    this.#role = "host";
-    this.#applySwitches();
-    void this.#askOperator();
-    this.#host.resume([...this.#groups, ...this.#groupsBeforeControl()]);
-    this.#emit("stats", this.stats());
-  }
-
-  /** What this page loaded before the worker controlled it: the mesh is wanted as if it had been asked. */
-  #groupsBeforeControl(): string[] {
-    const { include, exclude } = this.#config;
-    const [included, excluded] = [urlMatcher(include), urlMatcher(exclude)];
-    const groups = performance
-      .getEntriesByType("resource")
-      .filter(({ name }) => included(name) && !excluded(name))
-      .map(({ name }) => groupOf(canonicalUrl(name)));
-    return [...new Set(groups)].slice(-GROUPS_BEFORE_CONTROL_MAX);
-  }
-
-  #hear(message: TabMessage): void {
-    switch (message.type) {
-      case "playback":
-        return this.#playback.set(message.clientId, message.state);
-      case "closing":
-        return this.#playback.set(message.clientId, undefined);
-      case "groups":
-        this.#groups = message.groups;
-        return;
-      case "delivered":
-        return this.#host?.countDelivered(message);
-      case "switch":
-        return this.#switch(message.enabled);
-      case "remote":
-        this.#operator.set(message.config);
-        return this.#applySwitches();
-      case "admission":
-        return this.#setRefused(message.refused);
-    }
-  }
-
-  #countBytes({ bytes }: ProgressReport): void {
-    this.#counts.addBytes(bytes);
-    if (this.#host) this.#host.countDelivered(bytes);
-    else this.#tell?.({ type: "delivered", ...bytes });
-  }
-
-  #countRequest({ url, status, durationMs, bytes }: RequestReport): void {
-    this.#counts.addRequest(bytes);
-    this.#emit("request", { url, status, durationMs, bytes });
   }
 
   #switch(enabled: boolean): void {
@@ -373,10 +282,14 @@ export class Nearcast extends EventTarget {
     this.#applySwitches();
   }
 
-  /** The operator's word reaches this tab, the worker, the other tabs and the next pages. */
-  #setRemote(config: RemoteConfig): void {
+  /**
+   * The operator's word reaches this tab, the worker, the other tabs and the next pages.
+   *
+   * @param heard From another tab: all of them know.
+   */
+  #setRemote(config: RemoteConfig, heard: boolean): void {
     this.#operator.set(config);
-    this.#tell?.({ type: "remote", config });
+    if (!heard) this.#participation?.tell({ type: "remote", config });
     this.#applySwitches();
   }
 
@@ -385,7 +298,12 @@ export class Nearcast extends EventTarget {
     if (!this.#host || this.#operator.barrier === undefined) return;
     if (this.#host.indexState === "open") return;
     const config = await this.#operator.ask();
-    if (config && !this.#lifetime.signal.aborted) this.#setRemote(config);
+    if (config && !this.#lifetime.signal.aborted) this.#setRemote(config, false);
+  }
+
+  /** The mesh, if this tab runs it. */
+  get #host(): MeshHost | undefined {
+    return this.#participation?.host;
   }
 
   /** What keeps a viewer out that would take part; it may change at any time. */
@@ -408,7 +326,13 @@ export class Nearcast extends EventTarget {
     }
     const signed = this.#config.manifestUrls.map((url) => new URL(".", url).href);
     const { stripParams } = this.#config;
-    this.#bridge?.configure({ enabled: this.#enabled, include, exclude, signed, stripParams });
+    this.#participation?.bridge?.configure({
+      enabled: this.#enabled,
+      include,
+      exclude,
+      signed,
+      stripParams,
+    });
     this.#emit("stats", this.stats());
   }
 
@@ -444,9 +368,4 @@ export class Nearcast extends EventTarget {
   #emit(type: string, detail: unknown): void {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
-}
-
-async function elapsed(ms: number): Promise<undefined> {
-  await new Promise((resolve) => setTimeout(resolve, ms));
-  return undefined;
 }
