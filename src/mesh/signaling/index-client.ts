@@ -6,12 +6,7 @@
  */
 import { NearcastError } from "../../core/errors.js";
 import type { Attestation } from "../../protocol/attestation.js";
-import {
-  ANNOUNCE_MAX_ASSETS,
-  GROUPS_MAX,
-  PROTOCOL_VERSION,
-  SIGNAL_MESSAGE_MAX_BYTES,
-} from "../../protocol/limits.js";
+import { GROUPS_MAX, PROTOCOL_VERSION } from "../../protocol/limits.js";
 import {
   decodeServerMessage,
   type HeldWindows,
@@ -23,6 +18,9 @@ import {
   type ViewerMessage,
   type WantedMessage,
 } from "../../protocol/signal-messages.js";
+import { Announcement, fitting } from "./announcement.js";
+import { GroupWeights } from "./group-weights.js";
+import { ANSWER_TIMEOUT_MS, type Answer, Questions } from "./questions.js";
 
 export interface IndexHandlers {
   onJoined(message: JoinedMessage): void;
@@ -54,43 +52,26 @@ export interface IndexClientOptions {
   readonly signal: AbortSignal;
 }
 
-const ANSWER_TIMEOUT_MS = 5_000;
 const ANNOUNCE_INTERVAL_MS = 1_000;
 const STATS_INTERVAL_MS = 5_000;
-/** What was consumed counts half after about half a minute. */
-const WEIGHT_KEPT = 0.9;
-
-type Answer = JoinedMessage | WantedMessage;
-
 type ErrorMessage = Extract<ServerMessage, { type: "error" }>;
-
-interface Question {
-  resolve(answer: Answer): void;
-  reject(error: NearcastError): void;
-}
 
 export class IndexClient {
   readonly #options: IndexClientOptions;
-  /** In order of entry, with the bytes consumed of late. */
-  readonly #groups = new Map<string, number>();
-  /** The group that was said to matter most. */
-  #home: string | undefined;
-  #paused = false;
-  readonly #questions = new Map<number, Question>();
+  readonly #groups = new GroupWeights(GROUPS_MAX);
+  readonly #questions: Questions;
   readonly #wants = new Map<string, Promise<WantedMessage>>();
-  /** Assets to announce in the next batch; what is held is looked up when it leaves. */
-  readonly #changed = new Set<string>();
-  /** Assets of which less is held than was announced: the server forgets them before it adds. */
-  readonly #lost = new Set<string>();
+  readonly #announcement = new Announcement();
+  #paused = false;
   #open = Promise.withResolvers<void>();
   #wasOpen = false;
   /** Whether the server listens to this socket: a site may want to see a join token first. */
   #admitted = false;
-  #lastQuestion = 0;
   #announceTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: IndexClientOptions) {
     this.#options = options;
+    this.#questions = new Questions(options.send);
     const stats = setInterval(() => {
       this.#sendStats();
       this.#checkHome();
@@ -103,13 +84,12 @@ export class IndexClient {
   }
 
   get groups(): readonly string[] {
-    return [...this.#groups.keys()];
+    return this.#groups.names();
   }
 
   /** Bytes of a group came in: the server puts viewers together by what they consume most. */
   consumed(group: string, bytes: number): void {
-    const weight = this.#groups.get(group);
-    if (weight !== undefined) this.#groups.set(group, weight + bytes);
+    this.#groups.consumed(group, bytes);
   }
 
   /** The socket is open (again): everything is said anew, once the server lets us in. */
@@ -133,8 +113,7 @@ export class IndexClient {
     this.#admitted = true;
     this.#open.resolve();
     if (this.#groups.size > 0 && !joined) this.#join();
-    this.#changed.clear();
-    for (const assetId of this.#options.holdings()) this.#changed.add(assetId);
+    this.#announcement.restart(this.#options.holdings());
     this.#announce();
   }
 
@@ -143,24 +122,15 @@ export class IndexClient {
     if (this.#wasOpen) this.#open = Promise.withResolvers<void>();
     this.#wasOpen = false;
     this.#admitted = false;
-    for (const question of this.#questions.values()) {
-      question.reject(new NearcastError("index/closed", "Cannot ask index: the socket closed"));
-    }
-    this.#questions.clear();
+    this.#questions.closed();
   }
 
   /** Enters a group; the oldest is left when there are too many. */
   join(group: string): void {
     if (this.#groups.has(group)) return;
-    this.#groups.set(group, 0);
-    if (this.#groups.size > GROUPS_MAX) {
-      const [oldest] = this.#groups.keys();
-      if (oldest !== undefined) {
-        this.#groups.delete(oldest);
-        if (this.#ready) {
-          this.#options.send({ type: "leave", groups: [oldest] } satisfies ViewerMessage);
-        }
-      }
+    const left = this.#groups.add(group);
+    if (left !== undefined && this.#ready) {
+      this.#options.send({ type: "leave", groups: [left] } satisfies ViewerMessage);
     }
     this.#join();
   }
@@ -204,8 +174,7 @@ export class IndexClient {
 
   /** What is held of the asset has changed: the next batch says so. `lost`: some of it is gone. */
   announce(assetId: string, { lost = false } = {}): void {
-    this.#changed.add(assetId);
-    if (lost) this.#lost.add(assetId);
+    this.#announcement.changed(assetId, { lost });
     this.#announceTimer ??= setTimeout(() => this.#announce(), ANNOUNCE_INTERVAL_MS);
   }
 
@@ -224,9 +193,9 @@ export class IndexClient {
     switch (message.type) {
       case "joined":
         this.#options.handlers.onJoined(message);
-        return this.#answer(message);
+        return this.#questions.answered(message);
       case "wanted":
-        return this.#answer(message);
+        return this.#questions.answered(message);
       case "attested":
         return this.#options.handlers.onAttested(message.attestation);
       case "config":
@@ -246,9 +215,9 @@ export class IndexClient {
     if (!this.#ready) {
       throw new NearcastError("index/closed", "Cannot ask index: the socket is not open");
     }
-    const q = this.#nextQuestion();
     const named = assetId === undefined ? {} : { assetId };
-    const answer = await this.#ask({ type: "want", q, url, window, ...named });
+    const q = this.#questions.next();
+    const answer = await this.#questions.ask({ type: "want", q, url, window, ...named });
     if (answer.type === "wanted") return answer;
     throw new NearcastError("index/refused", `Cannot ask index: it answered "${answer.type}"`);
   }
@@ -265,11 +234,11 @@ export class IndexClient {
   }
 
   #askToJoin(token: string | undefined): Promise<Answer> {
-    const groups = this.#paused ? [] : fitting(this.#byWeight(), (group) => group.length);
-    this.#home = groups[0];
-    return this.#ask({
+    const groups = this.#paused ? [] : fitting(this.#groups.byWeight(), (group) => group.length);
+    this.#groups.home = groups[0];
+    return this.#questions.ask({
       type: "join",
-      q: this.#nextQuestion(),
+      q: this.#questions.next(),
       v: PROTOCOL_VERSION,
       groups,
       ...(token !== undefined && { token }),
@@ -282,84 +251,28 @@ export class IndexClient {
     else onError(error);
   }
 
-  /** The most consumed first, then the newest: the first counts most, the last may not fit a message. */
-  #byWeight(): string[] {
-    return [...this.#groups]
-      .reverse()
-      .sort(([, a], [, b]) => b - a)
-      .map(([group]) => group);
-  }
-
   /** Joins again when another group has come to matter clearly more. */
   #checkHome(): void {
-    const weightOf = (group: string | undefined) => this.#groups.get(group ?? "") ?? 0;
-    const [first] = this.#byWeight();
-    if (weightOf(first) > 2 * weightOf(this.#home)) this.#join();
-    for (const [group, weight] of this.#groups) this.#groups.set(group, weight * WEIGHT_KEPT);
-  }
-
-  #ask(message: Extract<ViewerMessage, { q: number }>): Promise<Answer> {
-    return new Promise<Answer>((resolve, reject) => {
-      const refuse = (error: NearcastError) => {
-        clearTimeout(timer);
-        this.#questions.delete(message.q);
-        reject(error);
-      };
-      const timer = setTimeout(
-        () => refuse(new NearcastError("index/refused", "Cannot ask index: no answer in time")),
-        ANSWER_TIMEOUT_MS,
-      );
-      this.#questions.set(message.q, {
-        resolve: (answer) => {
-          clearTimeout(timer);
-          resolve(answer);
-        },
-        reject: refuse,
-      });
-      if (!this.#options.send(message)) {
-        refuse(new NearcastError("index/closed", "Cannot ask index: the socket is not open"));
-      }
-    });
-  }
-
-  #answer(message: Answer): void {
-    const question = this.#questions.get(message.q);
-    this.#questions.delete(message.q);
-    question?.resolve(message); // an answer that nobody waits for came too late
+    if (this.#groups.homeMoved) this.#join();
+    this.#groups.fade();
   }
 
   #refused({ q, code, message }: ErrorMessage): void {
     const known = code === "index/token" ? code : "index/refused";
     const error = new NearcastError(known, `Cannot ask index: ${message}`);
-    const question = q === undefined ? undefined : this.#questions.get(q);
-    if (question) question.reject(error);
-    else this.#options.handlers.onError(error);
+    if (!this.#questions.refused(q, error)) this.#options.handlers.onError(error);
   }
 
   #announce(): void {
     clearTimeout(this.#announceTimer);
     this.#announceTimer = undefined;
     if (!this.#ready) return; // all of it is said on the next open
-    const changed = [...this.#changed].slice(0, ANNOUNCE_MAX_ASSETS);
-    if (changed.length === 0) return;
-    const batch = fitting(
-      changed.map((assetId) => [assetId, this.#options.held(assetId)] as const),
-      (entry) => JSON.stringify(entry).length,
+    if (!this.#announcement.pending) return;
+    const { held, loadPercent, send } = this.#options;
+    const left = this.#announcement.tell(held, (batch) =>
+      send({ type: "announce", ...batch, loadPercent: loadPercent() } satisfies ViewerMessage),
     );
-    const message: ViewerMessage = {
-      type: "announce",
-      add: batch.flatMap(([assetId, windows]) => (windows ? [[assetId, windows] as const] : [])),
-      remove: batch
-        .map(([assetId]) => assetId)
-        .filter((assetId, at) => !batch[at]?.[1] || this.#lost.has(assetId)),
-      loadPercent: this.#options.loadPercent(),
-    };
-    if (!this.#options.send(message)) return; // all of it is said again on the next open
-    for (const [assetId] of batch) {
-      this.#changed.delete(assetId);
-      this.#lost.delete(assetId);
-    }
-    if (this.#changed.size > 0) {
+    if (left && this.#announcement.pending) {
       this.#announceTimer = setTimeout(() => this.#announce(), ANNOUNCE_INTERVAL_MS);
     }
   }
@@ -370,20 +283,6 @@ export class IndexClient {
     if (Object.values(stats).every((bytes) => bytes === 0 || Array.isArray(bytes))) return;
     this.#options.send({ type: "stats", ...stats });
   }
-
-  #nextQuestion(): number {
-    this.#lastQuestion = (this.#lastQuestion + 1) % 2 ** 31;
-    return this.#lastQuestion;
-  }
-}
-
-/** As many entries as fit one message with room for the rest of it; always at least one. */
-function fitting<T>(entries: readonly T[], lengthOf: (entry: T) => number): T[] {
-  let left = SIGNAL_MESSAGE_MAX_BYTES - 2_048;
-  return entries.filter((entry, at) => {
-    left -= lengthOf(entry) + 3;
-    return at === 0 || left > 0;
-  });
 }
 
 async function overdue(ms: number): Promise<void> {
