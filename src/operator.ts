@@ -10,7 +10,8 @@ import {
   remoteBarrier,
   withRemoteRules,
 } from "./engine/remote-rules.js";
-import { isRemoteConfig, type RemoteConfig } from "./protocol/signal-messages.js";
+import { isRemoteConfig } from "./protocol/signal-decoder.js";
+import type { RemoteConfig } from "./protocol/signal-messages.js";
 
 /** What is read and written by name; throws where the browser blocks storage. */
 export type Memory = Pick<Storage, "getItem" | "setItem">;

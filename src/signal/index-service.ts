@@ -7,15 +7,15 @@ import { NearcastError } from "../core/errors.js";
 import { assetIdOf, groupOf } from "../protocol/asset.js";
 import type { Attestation } from "../protocol/attestation.js";
 import { PROTOCOL_VERSION, WINDOW_BYTES } from "../protocol/limits.js";
-import {
-  decodeViewerMessage,
-  type JoinMessage,
-  type Neighbourhood,
-  type PeerHint,
-  type ServerMessage,
-  type StatsMessage,
-  type ViewerMessage,
-  type WantMessage,
+import { decodeViewerMessage } from "../protocol/signal-decoder.js";
+import type {
+  JoinMessage,
+  Neighbourhood,
+  PeerHint,
+  ServerMessage,
+  StatsMessage,
+  ViewerMessage,
+  WantMessage,
 } from "../protocol/signal-messages.js";
 import type { Admission } from "./admission/admission.js";
 import type { Quotas } from "./admission/quotas.js";

@@ -5,7 +5,8 @@
 import { randomUUID } from "node:crypto";
 import { WebSocket } from "ws";
 import { PROTOCOL_VERSION } from "../protocol/limits.js";
-import { decodeServerMessage, type ServerMessage } from "../protocol/signal-messages.js";
+import { decodeServerMessage } from "../protocol/signal-decoder.js";
+import type { ServerMessage } from "../protocol/signal-messages.js";
 
 export interface ProbeOptions {
   /** The server as `data-server` names it; its path ends with a slash. */

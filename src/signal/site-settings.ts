@@ -5,7 +5,8 @@
  */
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { NearcastError } from "../core/errors.js";
-import { isRemoteConfig, type RemoteConfig } from "../protocol/signal-messages.js";
+import { isRemoteConfig } from "../protocol/signal-decoder.js";
+import type { RemoteConfig } from "../protocol/signal-messages.js";
 import { JOIN_SECRET_MIN_LENGTH } from "./admission/join-token.js";
 import { invalid, optionalText, parseHttpUrl } from "./option-checks.js";
 

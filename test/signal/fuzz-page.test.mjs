@@ -63,7 +63,7 @@ function kept() {
 }
 
 async function codecs() {
-  const contents = ["peer-codec", "signal-messages", "worker-messages"]
+  const contents = ["peer-codec", "signal-decoder", "worker-messages"]
     .map((name) => `export * from "./src/protocol/${name}.js";`)
     .join("\n");
   const { outputFiles } = await build({

@@ -7,16 +7,16 @@
 import { NearcastError } from "../../core/errors.js";
 import type { Attestation } from "../../protocol/attestation.js";
 import { GROUPS_MAX, PROTOCOL_VERSION } from "../../protocol/limits.js";
-import {
-  decodeServerMessage,
-  type HeldWindows,
-  type JoinedMessage,
-  type Neighbourhood,
-  type RemoteConfig,
-  type ServerMessage,
-  type StatsMessage,
-  type ViewerMessage,
-  type WantedMessage,
+import { decodeServerMessage } from "../../protocol/signal-decoder.js";
+import type {
+  HeldWindows,
+  JoinedMessage,
+  Neighbourhood,
+  RemoteConfig,
+  ServerMessage,
+  StatsMessage,
+  ViewerMessage,
+  WantedMessage,
 } from "../../protocol/signal-messages.js";
 import { Announcement, fitting } from "./announcement.js";
 import { GroupWeights } from "./group-weights.js";

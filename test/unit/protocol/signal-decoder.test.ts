@@ -5,12 +5,8 @@ import {
   PEERS_PER_ANSWER_MAX,
   URL_MAX_LENGTH,
 } from "../../../src/protocol/limits.js";
-import {
-  decodeServerMessage,
-  decodeViewerMessage,
-  type ServerMessage,
-  type ViewerMessage,
-} from "../../../src/protocol/signal-messages.js";
+import { decodeServerMessage, decodeViewerMessage } from "../../../src/protocol/signal-decoder.js";
+import type { ServerMessage, ViewerMessage } from "../../../src/protocol/signal-messages.js";
 import { sampleAttestation } from "../../support/attestations.js";
 import { mutationsOf } from "../../support/mutations.js";
 import { fc } from "../../support/properties.js";
@@ -134,7 +130,7 @@ function suite(
 const malformed = (decode: () => unknown, label: string) =>
   expect(decode, label).to.throw().with.property("code", "protocol/malformed");
 
-describe("signal-messages", () => {
+describe("signal-decoder", () => {
   suite("decodeViewerMessage", decodeViewerMessage, viewerMessages);
   suite("decodeServerMessage", decodeServerMessage, serverMessages);
 
