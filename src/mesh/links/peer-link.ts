@@ -20,6 +20,8 @@ import {
   type RejectReason,
 } from "../../protocol/peer-codec.js";
 import type { Connection } from "../signaling/peerjs-peer.js";
+import { Downloads } from "./downloads.js";
+import { PING_INTERVAL_MS, RoundTrips } from "./round-trips.js";
 
 export interface LinkHandlers {
   onOpen(link: PeerLink): void;
@@ -34,31 +36,16 @@ export interface LinkHandlers {
   onRtt(link: PeerLink, rttMs: number): void;
 }
 
-interface Download {
-  readonly buffer: Uint8Array<ArrayBuffer>;
-  received: number;
-}
-
-/** Round trips of the link so far; the smallest is what the path itself takes. */
-const PING_INTERVAL_MS = 2_500;
-/** Answers to requests that we took back may still be on their way. */
-const CANCELLED_MAX = 256;
-
 export class PeerLink {
   readonly peerId: string;
   readonly initiator: boolean;
   readonly sinceMs: number;
   readonly #connection: Connection;
   readonly #handlers: LinkHandlers;
-  readonly #now: () => number;
   readonly #lifetime = new AbortController();
-  readonly #downloads = new Map<number, Download>();
-  readonly #cancelled = new Set<number>();
-  readonly #pings = new Map<number, number>();
-  #lastPing = 0;
+  readonly #downloads = new Downloads();
+  readonly #roundTrips: RoundTrips;
   #greeted = false;
-  #rttMs: number | undefined;
-  #latestRtt: { readonly ms: number; readonly atMs: number } | undefined;
   #bytesReceived = 0;
   #bytesSent = 0;
 
@@ -71,7 +58,7 @@ export class PeerLink {
   }) {
     this.#connection = options.connection;
     this.#handlers = options.handlers;
-    this.#now = options.now;
+    this.#roundTrips = new RoundTrips(options.now);
     this.peerId = options.connection.peerId;
     this.initiator = options.connection.initiator;
     this.sinceMs = options.now();
@@ -93,14 +80,12 @@ export class PeerLink {
   }
 
   get rttMs(): number | undefined {
-    return this.#rttMs;
+    return this.#roundTrips.minMs;
   }
 
   /** By how much the latest round trip was longer than the shortest; `undefined` if that was long ago. */
   get extraRttMs(): number | undefined {
-    const { ms = 0, atMs = Number.NEGATIVE_INFINITY } = this.#latestRtt ?? {};
-    const fresh = this.#now() - atMs < 2 * PING_INTERVAL_MS;
-    return fresh && this.#rttMs !== undefined ? ms - this.#rttMs : undefined;
+    return this.#roundTrips.extraMs;
   }
 
   get bytesReceived(): number {
@@ -130,19 +115,13 @@ export class PeerLink {
     { assetId, piece }: { assetId: string; piece: number },
     lengthBytes: number,
   ): void {
-    this.#downloads.set(askId, { buffer: new Uint8Array(lengthBytes), received: 0 });
+    this.#downloads.begin(askId, lengthBytes);
     this.send({ type: "request", id: askId, assetId, piece });
   }
 
   /** Takes a request back; blocks that are on their way are ignored. */
   cancel(askId: number): void {
-    if (!this.#downloads.delete(askId)) return;
-    this.#cancelled.add(askId);
-    if (this.#cancelled.size > CANCELLED_MAX) {
-      const [oldest] = this.#cancelled;
-      if (oldest !== undefined) this.#cancelled.delete(oldest);
-    }
-    this.send({ type: "cancel", id: askId });
+    if (this.#downloads.cancel(askId)) this.send({ type: "cancel", id: askId });
   }
 
   send(frame: ControlFrame): void {
@@ -209,13 +188,9 @@ export class PeerLink {
   }
 
   #ping(): void {
-    // A path that swallowed three pings is dead, whatever ICE believes.
-    if (this.#pings.size >= 3) {
-      return this.close(new NearcastError("peer/closed", "Cannot reach peer: pings were lost"));
-    }
-    this.#lastPing = (this.#lastPing + 1) >>> 0;
-    this.#pings.set(this.#lastPing, this.#now());
-    this.send({ type: "ping", token: this.#lastPing });
+    const token = this.#roundTrips.ping();
+    if (token !== undefined) return this.send({ type: "ping", token });
+    this.close(new NearcastError("peer/closed", "Cannot reach peer: pings were lost"));
   }
 
   #guarded(receive: () => void): void {
@@ -257,7 +232,7 @@ export class PeerLink {
       case "cancel":
         return this.#handlers.onCancel(this, frame.id);
       case "reject":
-        if (!this.#downloads.delete(frame.id)) return; // it crossed our cancel
+        if (!this.#downloads.reject(frame.id)) return; // it crossed our cancel
         return this.#handlers.onReject(this, frame.id, frame.reason, frame.retryMs);
       case "ping":
         return this.send({ type: "pong", token: frame.token });
@@ -267,33 +242,18 @@ export class PeerLink {
   }
 
   #pong(token: number): void {
-    const sentMs = this.#pings.get(token);
-    if (sentMs === undefined) throw violation("an unasked pong");
-    this.#pings.delete(token);
-    const ms = this.#now() - sentMs;
-    this.#latestRtt = { ms, atMs: this.#now() };
-    this.#rttMs = Math.min(this.#rttMs ?? Number.POSITIVE_INFINITY, ms);
-    this.#handlers.onRtt(this, this.#rttMs);
+    const rttMs = this.#roundTrips.pong(token);
+    if (rttMs === undefined) throw violation("an unasked pong");
+    this.#handlers.onRtt(this, rttMs);
   }
 
   #bulk(data: unknown): void {
     if (!(data instanceof ArrayBuffer)) throw violation("a text message");
     const block = decodeBlock(new Uint8Array(data));
     this.#bytesReceived += block.data.byteLength;
-    const download = this.#downloads.get(block.id);
-    if (!download) {
-      if (this.#cancelled.has(block.id)) return; // a late answer to a request that we took back
-      throw violation("bytes that nobody asked for");
-    }
-    const end = block.offset + block.data.byteLength;
-    if (block.offset !== download.received || end > download.buffer.byteLength) {
-      throw violation(`a block at ${block.offset}, expected ${download.received}`);
-    }
-    download.buffer.set(block.data, block.offset);
-    download.received = end;
-    if (end < download.buffer.byteLength) return;
-    this.#downloads.delete(block.id);
-    this.#handlers.onPiece(this, block.id, download.buffer);
+    const piece = this.#downloads.receive(block);
+    if (typeof piece === "string") throw violation(piece);
+    if (piece) this.#handlers.onPiece(this, block.id, piece);
   }
 }
 

@@ -9,7 +9,7 @@ import { type DataConnection, Peer } from "peerjs";
 import { backoffMs } from "../../core/backoff.js";
 import { BULK_BUFFERED_MAX_BYTES, CONNECTIONS_MAX } from "../../protocol/limits.js";
 import type { IceServer } from "../../protocol/signal-messages.js";
-import { filterDescription, mayDial } from "./ice-filter.js";
+import { harmless, type RelayedFrame } from "./frame-filter.js";
 
 /** One RTCPeerConnection with our two channels; who closes it closes all of it. */
 export interface Connection {
@@ -38,7 +38,6 @@ const BULK_CHANNEL = 101;
 const INBOUND_PENDING_MAX = 8;
 const RECONNECT = { minMs: 250, maxMs: 30_000 };
 
-const RELAYED: ReadonlySet<string> = new Set(["OFFER", "ANSWER", "CANDIDATE"]);
 const SERVER_ONLY: ReadonlySet<string> = new Set([
   "OPEN",
   "ERROR",
@@ -51,12 +50,6 @@ const SERVER_ONLY: ReadonlySet<string> = new Set([
 interface PeerInternals {
   readonly _serializers: Record<string, unknown>;
   _handleMessage(message: unknown): void;
-}
-
-interface RelayedFrame {
-  readonly type: string;
-  readonly src: string;
-  readonly payload: Record<string, unknown>;
 }
 
 /** The socket to the server and the connections made over it; reconnects for ever until `signal` aborts. */
@@ -208,47 +201,13 @@ export class Signaling {
     if (typeof type !== "string") return;
     if (type === type.toLowerCase()) return this.#handlers.onMessage(message);
     if (SERVER_ONLY.has(type)) return internalsOf(peer)._handleMessage(message);
-    // A LEAVE of another viewer closes nothing: the link itself knows best whether it lives.
-    if (!RELAYED.has(type)) return;
-    const frame = this.#checked(peer, message as RelayedFrame);
+    const frame = harmless(message as RelayedFrame, {
+      lan: this.#lan,
+      mayAccept: () =>
+        this.#inboundPending() < INBOUND_PENDING_MAX && this.#connections.size < CONNECTIONS_MAX,
+      knows: (peerId, connectionId) => Boolean(peer.getConnection(peerId, connectionId)),
+    });
     if (frame) internalsOf(peer)._handleMessage(frame);
-  }
-
-  /** A frame of another viewer, made harmless; `undefined` if it is not worth keeping. */
-  #checked(peer: Peer, { type, src, payload }: RelayedFrame): RelayedFrame | undefined {
-    if (typeof src !== "string" || typeof payload !== "object" || payload === null)
-      return undefined;
-    const connectionId = payload["connectionId"];
-    if (typeof connectionId !== "string" || connectionId.length > 64) return undefined;
-    if (type === "OFFER") {
-      if (payload["type"] !== "data" || payload["serialization"] !== "raw") return undefined;
-      if (this.#inboundPending() >= INBOUND_PENDING_MAX) return undefined;
-      if (this.#connections.size >= CONNECTIONS_MAX) return undefined;
-      const sdp = this.#filterSdp(payload["sdp"]);
-      return (
-        sdp && {
-          type,
-          src,
-          payload: { type: "data", connectionId, serialization: "raw", reliable: true, sdp },
-        }
-      );
-    }
-    // PeerJS would keep frames for unknown connections for ever.
-    if (!peer.getConnection(src, connectionId)) return undefined;
-    if (type === "ANSWER") {
-      const sdp = this.#filterSdp(payload["sdp"]);
-      return sdp && { type, src, payload: { type: "data", connectionId, sdp } };
-    }
-    const candidate = payload["candidate"] as RTCIceCandidateInit | undefined;
-    if (typeof candidate?.candidate !== "string") return undefined;
-    if (!mayDial(candidate.candidate, { lan: this.#lan })) return undefined;
-    return { type, src, payload: { type: "data", connectionId, candidate } };
-  }
-
-  #filterSdp(value: unknown): RTCSessionDescriptionInit | undefined {
-    const { type, sdp } = (value ?? {}) as Partial<RTCSessionDescriptionInit>;
-    if ((type !== "offer" && type !== "answer") || typeof sdp !== "string") return undefined;
-    return { type, sdp: filterDescription(sdp, { lan: this.#lan }) };
   }
 
   #inboundPending(): number {
