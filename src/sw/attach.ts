@@ -15,7 +15,8 @@ import {
 } from "../protocol/worker-messages.js";
 import { loadWorkerConfig, saveWorkerConfig } from "../store/worker-config-store.js";
 
-import { DISK_MS, MeshFirst, type MeshFirstOptions } from "./mesh-first.js";
+import { DISK_MS } from "./disk-patience.js";
+import { MeshFirst, type MeshFirstOptions } from "./mesh-first.js";
 import { reportPlaylist } from "./playlists.js";
 import { factsOf } from "./request-facts.js";
 import { within } from "./within.js";

@@ -1,12 +1,25 @@
 /**
- * Finds the host tab without remembering anything: it holds a lock that is named after its client id.
- * The same lock tells, the moment it is free, that the host is gone.
+ * Finds the host tab and talks to it, without remembering anything: the host holds a lock that is named after its
+ * client id. The same lock tells, the moment it is free, that the host is gone.
  * @module
  */
-import type { PaceAdvice, PaceQuestion, Want } from "../protocol/worker-messages.js";
-import { HOST_ALIVE_PREFIX } from "../protocol/worker-messages.js";
+import { PROTOCOL_VERSION } from "../protocol/limits.js";
+import {
+  HOST_ALIVE_PREFIX,
+  type HostMessage,
+  type PaceAdvice,
+  type PaceQuestion,
+  type Want,
+} from "../protocol/worker-messages.js";
 
 declare const self: ServiceWorkerGlobalScope;
+
+/** The host's first sign of life, and its plan; without them the origin is asked (rule R16). */
+export const ACCEPT_MS = 100;
+const PLAN_MS = 2_500;
+
+/** The first plan for a request. */
+type Plan = Extract<HostMessage, { type: "origin" | "mesh" }>;
 
 /** The host tab of this profile, as the worker sees it. */
 export interface HostTab {
@@ -63,4 +76,38 @@ export function askPace(
     port.postMessage({ type: "end" });
     port.close();
   };
+}
+
+/** Waits for the host's plan; `undefined` if it is silent, gone or gives up. */
+export async function firstPlan(
+  port: MessagePort,
+  host: HostTab,
+  signal: AbortSignal,
+): Promise<Plan | undefined> {
+  const { promise, resolve } = Promise.withResolvers<Plan | undefined>();
+  const giveUp = () => resolve(undefined);
+  let timer = setTimeout(giveUp, ACCEPT_MS);
+  for (const end of [host.gone, signal]) end.addEventListener("abort", giveUp, { once: true });
+  port.onmessage = ({ data }: MessageEvent<HostMessage>) => {
+    if (data.type === "accept") {
+      clearTimeout(timer);
+      timer = setTimeout(giveUp, PLAN_MS);
+    } else if (data.type === "origin" || data.type === "mesh") {
+      // What follows on this port waits for its next listener.
+      port.onmessage = null;
+      resolve(data);
+    } else if (data.type === "fail") giveUp();
+  };
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+    for (const end of [host.gone, signal]) end.removeEventListener("abort", giveUp);
+  }
+}
+
+/** Windows were served from the store: they are the last to be evicted. */
+export async function tellUsed(assetId: string, from: number, to: number): Promise<void> {
+  const host = await findHost();
+  host?.client.postMessage({ nearcast: PROTOCOL_VERSION, type: "used", assetId, from, to });
 }

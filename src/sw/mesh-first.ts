@@ -15,8 +15,17 @@ import { PieceReader } from "../store/piece-store.js";
 import { Authorisation } from "./authorisation.js";
 import { type AskedRange, coveredRange, parseRange } from "./byte-range.js";
 import { Delivery } from "./delivery.js";
+import { DiskPatience } from "./disk-patience.js";
 import { storedBody } from "./from-store.js";
-import { askPace, findHost, type HostTab, sendWant } from "./host-tab.js";
+import {
+  ACCEPT_MS,
+  askPace,
+  findHost,
+  firstPlan,
+  type HostTab,
+  sendWant,
+  tellUsed,
+} from "./host-tab.js";
 import { Pacer, paced } from "./paced.js";
 import { cappedRange, type MeshPlan, observed } from "./pass-through.js";
 import { requestFor } from "./range-request.js";
@@ -26,12 +35,6 @@ import { WHOLE_MAX_BYTES, wholeIf } from "./whole-body.js";
 import { within } from "./within.js";
 
 declare const self: ServiceWorkerGlobalScope;
-
-/** The host's first sign of life, and its plan; without them the origin is asked (rule R16). */
-const ACCEPT_MS = 100;
-const PLAN_MS = 2_500;
-/** A disk that says nothing for so long is left out until it does. */
-export const DISK_MS = 200;
 
 /** Options of {@link MeshFirst}. */
 export interface MeshFirstOptions {
@@ -72,7 +75,7 @@ export class MeshFirst extends Strategy {
   readonly #onError: (error: unknown) => void;
   readonly #store: PieceReader;
   readonly #stripParams: () => readonly string[];
-  #diskHangs = false;
+  readonly #disk = new DiskPatience();
 
   constructor({ onError = () => undefined, stripParams = () => [] }: MeshFirstOptions = {}) {
     super();
@@ -115,11 +118,11 @@ export class MeshFirst extends Strategy {
   }
 
   async #fromStore(exchange: Exchange): Promise<Response | undefined> {
-    const asset = await this.#read(() => this.#store.findAsset(exchange.url, Date.now()));
+    const asset = await this.#disk.read(() => this.#store.findAsset(exchange.url, Date.now()));
     const covered = asset && coveredRange(exchange.range, asset.length, OPEN_RANGE_MAX_BYTES);
     if (!asset || !covered || !this.#maySynthesise(exchange, asset)) return undefined;
     const { from, to } = piecesOfBytes(covered);
-    const windows = await this.#read(() => this.#store.holds(asset, { from, to }, Date.now()));
+    const windows = await this.#disk.read(() => this.#store.holds(asset, { from, to }, Date.now()));
     if (!windows) return undefined;
     if (exchange.active && !windows.every(({ attestation }) => isFromManifest(attestation))) {
       return undefined;
@@ -167,19 +170,6 @@ export class MeshFirst extends Strategy {
       void ended.promise.then(askPace(tab, question, (advice) => pacer.advise(advice)));
     });
     return paced(body, pacer, ended.resolve);
-  }
-
-  /** A read of the store that no request waits for long, and none at all once it hangs. */
-  async #read<T>(read: () => Promise<T>): Promise<T | undefined> {
-    if (this.#diskHangs) return undefined;
-    const reading = read();
-    return within(reading, DISK_MS, () => {
-      this.#diskHangs = true;
-      const answered = () => {
-        this.#diskHangs = false;
-      };
-      reading.then(answered, answered);
-    });
   }
 
   async #fromMesh(exchange: Exchange): Promise<Response | undefined> {
@@ -315,39 +305,4 @@ function wantOf({ request, handler, url, range, active }: Exchange): Want {
     range,
     active,
   };
-}
-
-/** Waits for the host's plan; `undefined` if it is silent, gone or gives up. */
-async function firstPlan(
-  port: MessagePort,
-  host: HostTab,
-  signal: AbortSignal,
-): Promise<Extract<HostMessage, { type: "origin" | "mesh" }> | undefined> {
-  const { promise, resolve } = Promise.withResolvers<
-    Extract<HostMessage, { type: "origin" | "mesh" }> | undefined
-  >();
-  const giveUp = () => resolve(undefined);
-  let timer = setTimeout(giveUp, ACCEPT_MS);
-  for (const end of [host.gone, signal]) end.addEventListener("abort", giveUp, { once: true });
-  port.onmessage = ({ data }: MessageEvent<HostMessage>) => {
-    if (data.type === "accept") {
-      clearTimeout(timer);
-      timer = setTimeout(giveUp, PLAN_MS);
-    } else if (data.type === "origin" || data.type === "mesh") {
-      // What follows on this port waits for its next listener.
-      port.onmessage = null;
-      resolve(data);
-    } else if (data.type === "fail") giveUp();
-  };
-  try {
-    return await promise;
-  } finally {
-    clearTimeout(timer);
-    for (const end of [host.gone, signal]) end.removeEventListener("abort", giveUp);
-  }
-}
-
-async function tellUsed(assetId: string, from: number, to: number): Promise<void> {
-  const host = await findHost();
-  host?.client.postMessage({ nearcast: PROTOCOL_VERSION, type: "used", assetId, from, to });
 }
