@@ -28,6 +28,7 @@ const FLAGS: Readonly<Record<string, Flag>> = {
     help: "freshness of files below root (3600000)",
   },
   "key-file": { option: "keyFile", kind: "text", help: "Ed25519 key, created if missing" },
+  redis: { option: "redis", kind: "text", help: "Redis that several nodes share, redis://…" },
   ice: { option: "iceServers", kind: "list", help: "stun: or turn: URL for viewers" },
   "turn-url": { option: "turnUrls", kind: "list", help: "turn: or turns: URL of a coturn" },
   "turn-secret": { option: "turnSecret", kind: "text", help: "its static-auth-secret" },
@@ -164,9 +165,6 @@ export async function optionsFrom(
 ): Promise<ServerOptions | "help"> {
   const flags = parseFlags(args);
   if (flags.has("help")) return "help";
-  if (flags.has("redis") || env["NEARCAST_REDIS"] !== undefined) {
-    throw invalid("--redis", "is not available yet: leave it out", flags.get("redis")?.[0] ?? "");
-  }
   const file = configFile(flags, env);
   const options: Record<string, unknown> = file === undefined ? {} : await readConfig(file);
   for (const [name, flag] of Object.entries(FLAGS)) {
@@ -204,7 +202,7 @@ function configFile(
 function parseFlags(args: readonly string[]): Map<string, string[]> {
   const isSwitch = (word: string) => FLAGS[word.slice(2)]?.kind === "switch";
   const written = args.map((word) => (isSwitch(word) ? `${word}=true` : word));
-  const names = [...Object.keys(FLAGS), "config", "redis"];
+  const names = [...Object.keys(FLAGS), "config"];
   const texts = names.map((name) => [name, { type: "string", multiple: true }] as const);
   try {
     const { values } = parseArgs({

@@ -3,6 +3,7 @@
  * everything that a viewer may have named comes as JSON and is shown as text (threat E10).
  * @module
  */
+import type { ClusterStatus } from "./cluster/other-nodes.js";
 
 /** What `GET /dashboard/data` answers. */
 export interface DashboardData {
@@ -10,6 +11,8 @@ export interface DashboardData {
   readonly uptimeS: number;
   readonly viewers: number;
   readonly attestedWindows: number;
+  /** Absent for a server that is alone. */
+  readonly redis: ClusterStatus | undefined;
   readonly sites: readonly {
     readonly site: string;
     readonly viewers: number;
@@ -52,6 +55,7 @@ export function dashboardPage(nonce: string): string {
 <div><h2>Origin spared</h2><p id="offload">–</p></div>
 <div><h2>From viewers</h2><p id="mesh">–</p></div>
 <div><h2>From the origin</h2><p id="origin">–</p></div>
+<div id="cluster" hidden><h2>Redis</h2><p id="redis">–</p></div>
 </section>
 <section>
 <h2>Bytes delivered, as viewers report them</h2>
@@ -156,6 +160,11 @@ function show(data) {
   samples.push(sample);
   if (samples.length > KEPT) samples.shift();
   const total = sample.cache + sample.mesh + sample.origin;
+  at("cluster").hidden = !data.redis;
+  if (data.redis) {
+    const { state, latencyMs, nodes } = data.redis;
+    at("redis").textContent = state + (state === "down" ? "" : ", " + latencyMs.toFixed(1) + " ms") + ", " + nodes + (nodes === 1 ? " node" : " nodes");
+  }
   const list = rates();
   const last = list.slice(-5);
   const mean = (s) => last.reduce((sum, r) => sum + r[s], 0) / Math.max(1, last.length);

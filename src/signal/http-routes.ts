@@ -13,6 +13,8 @@ export interface RouteOptions {
   readonly issueId: () => string;
   readonly allowsSite: (origin: string) => boolean;
   readonly viewerCount: () => number;
+  /** `undefined` without Redis. */
+  readonly redisState: () => "up" | "slow" | "down" | undefined;
   readonly metricsText: () => string;
   readonly dashboardData: () => DashboardData;
   readonly onRequest: ServerOptions["onRequest"];
@@ -41,7 +43,7 @@ export function createRoutes(options: RouteOptions): Route {
       (_request, response) =>
         answer(response, 200, "application/json", JSON.stringify(options.dashboardData())),
     ],
-    ["/healthz", (_request, response) => answerHealth(response, options.viewerCount())],
+    ["/healthz", (_request, response) => answerHealth(response, options)],
     [
       "/metrics",
       (_request, response) =>
@@ -102,8 +104,12 @@ function answerDashboard(response: ServerResponse): void {
   answer(response, 200, "text/html; charset=utf-8", dashboardPage(nonce));
 }
 
-function answerHealth(response: ServerResponse, viewers: number): void {
-  answer(response, 200, "application/json", JSON.stringify({ status: "ok", viewers }));
+/** Without its Redis a node still serves its own viewers: whoever asks must not take it out of service. */
+function answerHealth(response: ServerResponse, options: RouteOptions): void {
+  const redis = options.redisState();
+  const status = redis === undefined || redis === "up" ? "ok" : "degraded";
+  const body = JSON.stringify({ status, viewers: options.viewerCount(), redis });
+  answer(response, 200, "application/json", body);
 }
 
 function answer(response: ServerResponse, status: number, type: string, body: string): void {

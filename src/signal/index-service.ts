@@ -10,7 +10,6 @@ import { PROTOCOL_VERSION, WINDOW_BYTES } from "../protocol/limits.js";
 import { decodeViewerMessage } from "../protocol/signal-decoder.js";
 import type {
   JoinMessage,
-  Neighbourhood,
   PeerHint,
   ServerMessage,
   StatsMessage,
@@ -18,11 +17,15 @@ import type {
   WantMessage,
 } from "../protocol/signal-messages.js";
 import type { Admission } from "./admission/admission.js";
+import type { TokenObjection } from "./admission/join-desk.js";
 import type { Quotas } from "./admission/quotas.js";
 import { type Attestor, QUOTA, type WantOutcome } from "./attest/attestor.js";
 import type { Signer } from "./attest/signer.js";
+import { filledUp, mixed } from "./cluster/mixed-peers.js";
+import { type OtherNodes, whenKnown } from "./cluster/other-nodes.js";
 import type { MemoryIndex } from "./memory-index.js";
 import type { Metrics } from "./metrics.js";
+import { NeighbourNews } from "./neighbour-news.js";
 import type { Neighbourhoods } from "./neighbourhoods.js";
 import type { ServerConfig } from "./options.js";
 import type { SiteBook } from "./site-settings.js";
@@ -43,9 +46,6 @@ const PUSH_MEMBERS_MAX = 2_000;
 /** Wants of one viewer that may be under way. */
 const PENDING_WANTS_MAX = 64;
 
-/** How often it is looked who may be told of changes again. */
-const TELL_INTERVAL_MS = 100;
-
 const STATS = ["cache", "mesh", "origin", "uploaded", "rejected"] as const;
 
 export interface IndexServiceOptions {
@@ -57,6 +57,8 @@ export interface IndexServiceOptions {
   readonly metrics: Metrics;
   readonly admission: Admission;
   readonly quotas: Quotas;
+  /** They know of holders that are not here. */
+  readonly others: Pick<OtherNodes, "holders" | "members">;
   readonly config: Pick<ServerConfig, "iceServers"> & TurnConfig;
   /** The settings of the moment. */
   readonly sites: () => SiteBook;
@@ -68,17 +70,18 @@ export interface IndexServiceOptions {
 export class IndexService {
   readonly #lookingAhead = new Set<string>();
   readonly #options: IndexServiceOptions;
-  #tellTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #news: NeighbourNews;
+  readonly #onBug = () => this.#options.metrics.add("nearcast_rejected_total", "internal");
 
   constructor(options: IndexServiceOptions) {
     this.#options = options;
-    options.signal.addEventListener("abort", () => clearTimeout(this.#tellTimer), { once: true });
+    this.#news = new NeighbourNews(options);
   }
 
   /** The viewer's socket is gone, and with it its place in a clique. */
   gone(id: string): void {
     this.#options.neighbourhoods.remove(id);
-    this.#tell();
+    this.#news.tell();
   }
 
   /** Handles one frame with a lower-case type; a malformed one is answered with an error. */
@@ -106,7 +109,7 @@ export class IndexService {
   }
 
   #dispatch(from: Session, message: ViewerMessage): void {
-    const { index, metrics } = this.#options;
+    const { index } = this.#options;
     switch (message.type) {
       case "join":
         this.#join(from, message);
@@ -114,42 +117,61 @@ export class IndexService {
       case "leave":
         index.leave(from.id, message.groups);
         this.#options.neighbourhoods.leave(from.id, message.groups);
-        this.#tell();
+        this.#news.tell();
         break;
       case "announce":
         index.announce(from.id, message);
         break;
       case "want":
-        this.#want(from, message).catch(() => metrics.add("nearcast_rejected_total", "internal"));
+        this.#want(from, message).catch(this.#onBug);
         break;
       case "stats":
         this.#count(from, message);
         break;
       case "report":
         // A viewer's word alone moves nobody's place in the index: it would be a weapon.
-        metrics.add("nearcast_reports_total", message.reason);
+        this.#options.metrics.add("nearcast_reports_total", message.reason);
         break;
     }
   }
 
-  #join(from: Session, { q, v, groups, token }: JoinMessage): void {
-    const { index, neighbourhoods, attestor, signer, config, sites, admission, nowMs } =
-      this.#options;
+  #join(from: Session, message: JoinMessage): void {
+    const { q, v, token } = message;
     if (v !== PROTOCOL_VERSION) {
       const message = `Cannot join with protocol version ${v}: this server speaks ${PROTOCOL_VERSION}`;
       send(from, { type: "error", q, code: "protocol/version", message });
       return;
     }
-    const objection = admission.show(from, token);
-    if (objection !== undefined) {
-      const message = `Cannot join with this token: ${objection}`;
-      send(from, { type: "error", q, code: "index/token", message });
-      if (!from.admitted) from.socket.close(CLOSE.token, "a join token is needed");
-      return;
-    }
+    const judged = (objection: TokenObjection | undefined) => {
+      if (from.over) return;
+      if (objection === undefined) this.#enter(from, message);
+      else {
+        const refusal = `Cannot join with this token: ${objection}`;
+        send(from, { type: "error", q, code: "index/token", message: refusal });
+        if (!from.admitted) from.socket.close(CLOSE.token, "a join token is needed");
+      }
+    };
+    void whenKnown(this.#options.admission.show(from, token), judged, this.#onBug);
+  }
+
+  #enter(from: Session, { q, groups }: JoinMessage): void {
+    const { index, neighbourhoods, others, nowMs } = this.#options;
     from.joined = true;
     const fresh = groups.filter((group) => !index.isIn(from.id, group));
     neighbourhoods.join(from.id, from.locality, groups);
+    const here = index.join(from.id, groups, nowMs());
+    const elsewhere = others.members(from.locality, groups) ?? [];
+    const say = (far: readonly PeerHint[]) =>
+      this.#sayJoined(from, q, { peers: mixed(here, far), fresh });
+    void whenKnown(elsewhere, say, this.#onBug);
+  }
+
+  #sayJoined(
+    from: Session,
+    q: number,
+    { peers, fresh }: { peers: readonly PeerHint[]; fresh: readonly string[] },
+  ): void {
+    const { attestor, signer, config, sites, nowMs } = this.#options;
     send(from, {
       type: "joined",
       q,
@@ -158,43 +180,13 @@ export class IndexService {
       nowMs: nowMs(),
       keys: [[signer.keyId, signer.publicKey]],
       iceServers: [...config.iceServers, ...turnServersFor(from.id, config, nowMs())],
-      neighbourhood: this.#neighbourhoodOf(from),
-      peers: from.introductions.introduce(index.join(from.id, groups, nowMs()), nowMs()),
+      neighbourhood: this.#news.of(from),
+      peers: from.introductions.introduce(peers, nowMs()),
       config: sites().of(from.siteOrigin).remote,
     });
     const known = attestor.recent(fresh, from.siteOrigin, JOIN_ATTESTATIONS_MAX);
     for (const attestation of known) this.#push(from, attestedFrame(attestation));
-    this.#tell();
-  }
-
-  /** What the viewer may be told of its neighbourhood; what is withheld follows as soon as it may. */
-  #neighbourhoodOf({ id, introductions }: Session): Neighbourhood | undefined {
-    const { neighbourhoods, nowMs } = this.#options;
-    const whole = neighbourhoods.take(id, nowMs());
-    if (!whole) return undefined;
-    const members = introductions.introduce(whole.members, nowMs());
-    const bridges = introductions.introduce(whole.bridges, nowMs());
-    const told = members.length + bridges.length;
-    if (told < whole.members.length + whole.bridges.length) neighbourhoods.remind(id);
-    return { ...whole, members, bridges };
-  }
-
-  /** Sends neighbourhoods that changed, now or when their viewers may be told again; a burst is one round. */
-  #tell(): void {
-    if (this.#tellTimer !== undefined) return;
-    const { neighbourhoods, sessions, metrics, nowMs, signal } = this.#options;
-    for (const id of neighbourhoods.due(nowMs())) {
-      const session = sessions.get(id);
-      const neighbourhood = session && this.#neighbourhoodOf(session);
-      if (!neighbourhood) continue;
-      metrics.add("nearcast_neighbours_total");
-      send(session, { type: "neighbours", neighbourhood });
-    }
-    if (!neighbourhoods.waiting || signal.aborted) return;
-    this.#tellTimer = setTimeout(() => {
-      this.#tellTimer = undefined;
-      this.#tell();
-    }, TELL_INTERVAL_MS);
+    this.#news.tell();
   }
 
   async #want(from: Session, { q, url, window, assetId }: WantMessage): Promise<void> {
@@ -203,14 +195,14 @@ export class IndexService {
     if ("refused" in outcome) {
       this.#options.metrics.add("nearcast_refused_total");
       const { refused } = outcome;
-      const holders = assetId === undefined ? [] : this.#holders(from, assetId, window);
+      const holders = assetId === undefined ? [] : await this.#holders(from, assetId, window);
       send({ socket }, { type: "wanted", q, url, window, refused, holders });
       return;
     }
     const { attestation } = outcome;
     const { version, length } = attestation;
     const attested = await assetIdOf(attestation.url, version, length);
-    const holders = this.#holders(from, assetId ?? attested, window);
+    const holders = await this.#holders(from, assetId ?? attested, window);
     send({ socket }, { type: "wanted", q, url, window, attestation, holders });
     if (!outcome.isNew) return;
     this.#countRead(attestation, from.siteOrigin);
@@ -218,9 +210,12 @@ export class IndexService {
     await this.#lookAhead(url, from.siteOrigin);
   }
 
-  #holders(from: Session, assetId: string, window: number): readonly PeerHint[] {
-    const { index, nowMs } = this.#options;
-    return from.introductions.introduce(index.holders(from.id, assetId, window, nowMs()), nowMs());
+  async #holders(from: Session, assetId: string, window: number): Promise<readonly PeerHint[]> {
+    const { index, others, nowMs } = this.#options;
+    const here = index.holders(from.id, assetId, window, nowMs());
+    const elsewhere = others.holders(from.locality, assetId, window, here.length);
+    const all = elsewhere ? filledUp(here, await elsewhere) : here;
+    return from.introductions.introduce(all, nowMs());
   }
 
   /** Attests what follows in the folder, one file after another, once per group and kind at a time. */

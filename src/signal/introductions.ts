@@ -33,6 +33,11 @@ export class Introductions {
     });
   }
 
+  /** Remembers a peer that calls: another node introduced it to this viewer. */
+  meet(peerId: string, nowMs: number): void {
+    this.#untilMs.set(peerId, nowMs + LIFETIME_MS);
+  }
+
   knows(peerId: string, nowMs: number): boolean {
     return (this.#untilMs.get(peerId) ?? 0) > nowMs;
   }

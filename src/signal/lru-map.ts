@@ -18,6 +18,11 @@ export class LruMap<K, V> {
     return this.#entries.size;
   }
 
+  /** The one used longest ago first. */
+  values(): Iterable<V> {
+    return this.#entries.values();
+  }
+
   /** The value, which becomes the most recently used one. */
   get(key: K): V | undefined {
     const value = this.#entries.get(key);

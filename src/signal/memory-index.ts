@@ -5,9 +5,10 @@
  * @module
  */
 
-import { BagMap, type RandomBag } from "../core/random-bag.js";
+import { BagMap, type RandomBag, shuffled } from "../core/random-bag.js";
 import { ANNOUNCED_PER_PEER_MAX, GROUPS_MAX, PEERS_PER_ANSWER_MAX } from "../protocol/limits.js";
 import type { AnnounceMessage, HeldWindows, PeerHint } from "../protocol/signal-messages.js";
+import type { IndexChange, Presence } from "./index-change.js";
 import { distanceOf, type Locality, mixCandidates } from "./locality.js";
 
 interface Viewer {
@@ -38,14 +39,25 @@ const HAND_OUT_FADE_MS = 10_000;
 /** The index of one server process. Every method ignores viewers that it does not know. */
 export class MemoryIndex {
   readonly #random: () => number;
+  readonly #onChange: ((change: IndexChange) => void) | undefined;
   readonly #viewers = new Map<string, Viewer>();
   readonly #byPrefix = new BagMap<Viewer>();
   readonly #byGroup = new BagMap<Viewer>();
   readonly #byAsset = new BagMap<Viewer>();
 
-  /** @param random In [0, 1). */
-  constructor({ random }: { random: () => number }) {
+  /**
+   * @param random In [0, 1).
+   * @param onChange Hears of what other nodes may want to know.
+   */
+  constructor({
+    random,
+    onChange,
+  }: {
+    random: () => number;
+    onChange?: ((change: IndexChange) => void) | undefined;
+  }) {
     this.#random = random;
+    this.#onChange = onChange;
   }
 
   get viewerCount(): number {
@@ -81,8 +93,14 @@ export class MemoryIndex {
     if (!viewer) return;
     this.#viewers.delete(id);
     this.#byPrefix.delete(viewer.locality.prefix, viewer);
-    for (const group of viewer.groups) this.#byGroup.delete(group, viewer);
-    for (const assetId of viewer.held.keys()) this.#byAsset.delete(assetId, viewer);
+    for (const group of viewer.groups) {
+      this.#byGroup.delete(group, viewer);
+      this.#tell("left", viewer, group);
+    }
+    for (const [assetId, held] of viewer.held) {
+      this.#byAsset.delete(assetId, viewer);
+      this.#tell("dropped", viewer, assetId, held);
+    }
   }
 
   /** Enters groups; beyond `GROUPS_MAX` the oldest ones are left. @returns Peers of these groups. */
@@ -90,7 +108,7 @@ export class MemoryIndex {
     const viewer = this.#viewers.get(id);
     if (!viewer) return [];
     for (const group of groups) {
-      viewer.groups.delete(group);
+      if (!viewer.groups.delete(group)) this.#tell("entered", viewer, group);
       viewer.groups.add(group);
       this.#byGroup.add(group, viewer);
     }
@@ -109,7 +127,9 @@ export class MemoryIndex {
   leave(id: string, groups: readonly string[]): void {
     const viewer = this.#viewers.get(id);
     for (const group of groups) {
-      if (viewer?.groups.delete(group)) this.#byGroup.delete(group, viewer);
+      if (!viewer?.groups.delete(group)) continue;
+      this.#byGroup.delete(group, viewer);
+      this.#tell("left", viewer, group);
     }
   }
 
@@ -137,6 +157,20 @@ export class MemoryIndex {
   /** Ids of a group's members, a random `max` of them if there are more. */
   members(group: string, max: number): string[] {
     return (this.#byGroup.get(group)?.sample(max, this.#random) ?? []).map(({ id }) => id);
+  }
+
+  /** Who holds any of an asset, a random `max` of them if there are more. */
+  holdersOf(assetId: string, max: number): Presence[] {
+    const bag = this.#byAsset.get(assetId);
+    return (bag ? shuffled(bag.sample(max, this.#random), this.#random) : []).flatMap((viewer) => {
+      const held = viewer.held.get(assetId);
+      return held === undefined ? [] : [{ ...presenceOf(viewer), held }];
+    });
+  }
+
+  /** Who is in a group, a random `max` of them if there are more. */
+  membersOf(group: string, max: number): Presence[] {
+    return (this.#byGroup.get(group)?.sample(max, this.#random) ?? []).map(presenceOf);
   }
 
   /** Samples the neighbourhood and the bags, mixes, and counts who was handed out. */
@@ -175,6 +209,8 @@ export class MemoryIndex {
       viewer.held.set(assetId, this.#withWindows(viewer, before ?? new Set(), windows));
     }
     this.#byAsset.add(assetId, viewer);
+    if (windows === "all" && before instanceof Set) this.#tell("dropped", viewer, assetId, before);
+    if (before !== "all") this.#tell("holds", viewer, assetId, windows);
     const [oldest] = viewer.held.keys();
     if (viewer.held.size > ANNOUNCED_PER_PEER_MAX && oldest !== undefined) {
       this.#forget(viewer, oldest);
@@ -197,7 +233,23 @@ export class MemoryIndex {
     viewer.heldWindows -= sizeOf(held);
     viewer.held.delete(assetId);
     this.#byAsset.delete(assetId, viewer);
+    this.#tell("dropped", viewer, assetId, held);
   }
+
+  #tell(
+    kind: IndexChange["kind"],
+    viewer: Viewer,
+    name: string,
+    windows: "all" | Iterable<number> = "all",
+  ): void {
+    if (!this.#onChange) return;
+    const list: HeldWindows = typeof windows === "string" ? windows : [...windows];
+    this.#onChange({ kind, viewer, name, windows: list });
+  }
+}
+
+function presenceOf({ id, locality, loadPercent }: Viewer): Presence {
+  return { id, locality, loadPercent, held: "all" };
 }
 
 function sizeOf(held: "all" | Set<number> | undefined): number {

@@ -18,6 +18,9 @@ const COUNTERS = {
   nearcast_pushed_total: ["Attestations sent without being asked for"],
   nearcast_reports_total: ["Peers reported by viewers", "reason"],
   nearcast_viewer_bytes_total: ["Bytes as viewers report them", "source"],
+  nearcast_hops_total: ["Signaling messages to and from other nodes", "outcome"],
+  nearcast_shared_index_total: ["What the shared index was used for", "use"],
+  nearcast_redis_failures_total: ["Commands and connections that Redis failed"],
   nearcast_slow_consumers_total: ["Sockets cut because they did not read"],
 } as const satisfies Record<string, readonly [help: string, label?: string]>;
 

@@ -7,6 +7,7 @@ import type { Duplex } from "node:stream";
 import { NearcastError } from "../core/errors.js";
 import { isOptional, isShape, isString } from "../protocol/guards.js";
 import type { IceServer } from "../protocol/signal-messages.js";
+import { resolveRedisUrls } from "./cluster/redis-urls.js";
 import { invalid, listOf, optionalText, parseHttpUrl } from "./option-checks.js";
 import {
   resolveSiteBook,
@@ -34,6 +35,8 @@ export interface ServerOptions extends SiteSettings {
   readonly freshMs?: number;
   /** Ed25519 private key (PEM), created if missing. Without it ids and attestations end with the process. */
   readonly keyFile?: string;
+  /** Redis or Valkey that ties several nodes together: a URL, or several of one cluster with commas. */
+  readonly redis?: string;
   /** STUN and TURN servers that viewers are told to use. @default [] */
   readonly iceServers?: readonly (string | IceServer)[];
   /** TURN servers that share `turnSecret`: `turn:` or `turns:` URLs. @default [] */
@@ -112,6 +115,7 @@ export type ServerConfig = Readonly<Record<NumberName, number>> &
     origins: readonly AllowedOrigin[];
     root: string | undefined;
     keyFile: string | undefined;
+    redisUrls: readonly string[];
     iceServers: readonly IceServer[];
     turnUrls: readonly string[];
     turnSecret: string | undefined;
@@ -158,6 +162,7 @@ const OTHERS: ReadonlySet<string> = new Set([
   "origins",
   "root",
   "keyFile",
+  "redis",
   "iceServers",
   "turnUrls",
   "turnSecret",
@@ -197,6 +202,7 @@ export function resolveServerOptions(options: ServerOptions): ServerConfig {
     origins,
     root,
     keyFile: optionalText("keyFile", options.keyFile),
+    redisUrls: resolveRedisUrls(options.redis),
     iceServers: toIceServers(options.iceServers),
     ...resolveTurn(options),
     onRequest: optionalFunction("onRequest", options.onRequest),

@@ -4,8 +4,6 @@
  */
 import { randomBytes } from "node:crypto";
 import { realpath, stat } from "node:fs/promises";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { Admission } from "./admission/admission.js";
 import { Quotas } from "./admission/quotas.js";
 import { Attestor } from "./attest/attestor.js";
@@ -13,9 +11,12 @@ import { DiskSource } from "./attest/disk-source.js";
 import { HttpSource } from "./attest/http-source.js";
 import { OriginClient } from "./attest/origin-request.js";
 import { openSigner, type Signer } from "./attest/signer.js";
+import { type ClusterOptions, joinCluster } from "./cluster/cluster.js";
+import { ALONE, type ClusterStatus, type OtherNodes } from "./cluster/other-nodes.js";
+import { Seal } from "./cluster/seal.js";
+import { closeAll, createHttpServer, listen } from "./http-listener.js";
 import { createRoutes } from "./http-routes.js";
 import { IndexService } from "./index-service.js";
-import { localityOf } from "./locality.js";
 import { MemoryIndex } from "./memory-index.js";
 import { Metrics } from "./metrics.js";
 import { Neighbourhoods } from "./neighbourhoods.js";
@@ -47,16 +48,6 @@ export interface NearcastServer {
 /** Sites on the dashboard. */
 const SITES_SHOWN_MAX = 50;
 
-/** Time that viewers get to close their sockets. */
-const DRAIN_MS = 1_500;
-
-/** Time a client may take to send the head of a request, and how often that is looked at. */
-const HEADERS_TIMEOUT_MS = 5_000;
-const CHECK_INTERVAL_MS = 1_000;
-
-/** A browser sends some twenty. */
-const HEADERS_MAX = 100;
-
 /**
  * Starts signaling server and index; resolves when it listens.
  *
@@ -84,7 +75,7 @@ export async function startServer(options: ServerOptions): Promise<NearcastServe
   const quotas = new Quotas(config);
   let siteBook = config.siteBook;
   const sites = () => siteBook;
-  const desk = createDesk({
+  const { desk, others } = await openDesk({
     ...{ config, signer, sessions, attestor, metrics, ids, quotas, sites, neighbourhoods },
     signal: lifetime.signal,
   });
@@ -95,24 +86,27 @@ export async function startServer(options: ServerOptions): Promise<NearcastServe
     nowMs: Date.now,
     onSocket: (upgraded) => desk.welcome(upgraded),
   });
-  const server = createServer(
-    { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: CHECK_INTERVAL_MS },
+  const server = createHttpServer(
+    config,
     createRoutes({
       issueId: () => ids.issue(),
       remoteConfigOf: (siteOrigin) => sites().of(siteOrigin).remote,
       allowsSite: (origin) => allowsSite(config.sites, origin),
       viewerCount: () => sessions.size,
+      redisState: () => others.status()?.state,
       metricsText: () =>
         metrics.format({
           nearcast_viewers: sessions.size,
           nearcast_cliques: neighbourhoods.cliqueCount,
           nearcast_attested_windows: attestor.attestedCount,
+          ...gaugesOf(others.status()),
         }),
       dashboardData: () => ({
         build: NEARCAST_BUILD,
         uptimeS: process.uptime(),
         viewers: sessions.size,
         attestedWindows: attestor.attestedCount,
+        redis: others.status(),
         sites: gate.viewersBySite(SITES_SHOWN_MAX).map(([site, viewers]) => {
           const { requireToken, remote } = sites().of(site);
           const { enabled, rampPercent } = remote;
@@ -123,10 +117,7 @@ export async function startServer(options: ServerOptions): Promise<NearcastServe
       onRequest: config.onRequest,
     }),
   );
-  server.maxHeadersCount = HEADERS_MAX;
-  if (!config.trustProxy) capConnections(server, config.connectionsPerAddressMax);
   server.on("upgrade", (request, socket, head) => gate.handle(request, socket, head));
-  server.on("clientError", (_error, socket) => socket.destroy());
   const port = await listen(server, config);
   server.on("error", (error) => config.log(`server error: ${error.message}`));
   const pings = setInterval(() => desk.pingAll(), config.pingIntervalMs);
@@ -180,33 +171,74 @@ function createAttestor(parts: {
   });
 }
 
-function createDesk(parts: {
-  config: ServerConfig;
-  signer: Signer;
-  sessions: Sessions;
-  attestor: Attestor;
-  metrics: Metrics;
-  ids: PeerIds;
-  quotas: Quotas;
-  sites: () => SiteBook;
-  neighbourhoods: Neighbourhoods;
-  signal: AbortSignal;
-}): ViewerDesk {
-  const index = new MemoryIndex({ random: Math.random });
+interface DeskParts {
+  readonly config: ServerConfig;
+  readonly signer: Signer;
+  readonly sessions: Sessions;
+  readonly attestor: Attestor;
+  readonly metrics: Metrics;
+  readonly ids: PeerIds;
+  readonly quotas: Quotas;
+  readonly sites: () => SiteBook;
+  readonly neighbourhoods: Neighbourhoods;
+  readonly signal: AbortSignal;
+}
+
+async function openDesk(parts: DeskParts): Promise<{ desk: ViewerDesk; others: OtherNodes }> {
+  const { config, sessions, neighbourhoods } = parts;
   const nowMs = Date.now;
-  const { lan, stockClients } = parts.config;
-  const admission = new Admission({ ...parts, nowMs });
-  return new ViewerDesk({
-    ...parts,
-    index,
-    admission,
-    nowMs,
-    relay: new PeerServer({
-      ...{ ...parts, lan, stockClients, nowMs },
-      neighbours: (idA, idB) => parts.neighbourhoods.related(idA, idB),
-    }),
-    service: new IndexService({ ...parts, index, admission, nowMs }),
+  const isAlone = config.redisUrls.length === 0;
+  const index = new MemoryIndex({
+    random: Math.random,
+    onChange: isAlone ? undefined : (change) => others.tell(change),
   });
+  let relay: PeerServer | undefined;
+  const others = isAlone
+    ? ALONE
+    : await findOthers(parts, {
+        source: index,
+        onHop: (hop) => relay?.receiveHop(hop) ?? false,
+        onLost: (id) => sessions.get(id)?.socket.close(CLOSE.replaced, "replaced by a new socket"),
+      });
+  const { lan, stockClients } = config;
+  const admission = new Admission({ ...parts, others, nowMs });
+  relay = new PeerServer({
+    ...{ ...parts, lan, stockClients, others, nowMs },
+    neighbours: (idA, idB) => neighbourhoods.related(idA, idB),
+  });
+  const service = new IndexService({ ...parts, index, admission, others, nowMs });
+  const desk = new ViewerDesk({ ...parts, index, admission, others, nowMs, relay, service });
+  return { desk, others };
+}
+
+/** Nodes with the same key file are one deployment; without one they cannot tell who writes to their Redis. */
+function findOthers(
+  { config, signer, metrics, signal }: DeskParts,
+  ends: Pick<ClusterOptions, "source" | "onHop" | "onLost">,
+): Promise<OtherNodes> {
+  const { keyFile, redisUrls: urls, log } = config;
+  if (keyFile === undefined) {
+    log("redis: without a key file that all nodes share, ids are good at one node only");
+  }
+  const secret = keyFile === undefined ? Buffer.from("nearcast") : signer.deriveSecret("cluster");
+  return joinCluster({
+    ...{ ...ends, urls, metrics, log, signal },
+    scope: keyFile === undefined ? "keyless" : signer.keyId,
+    seal: new Seal(secret),
+    node: randomBytes(8).toString("hex"),
+    nowMs: Date.now,
+    random: Math.random,
+  });
+}
+
+function gaugesOf(status: ClusterStatus | undefined): Record<string, number> {
+  if (!status) return {};
+  return {
+    nearcast_redis_up: status.state === "down" ? 0 : 1,
+    nearcast_redis_latency_seconds: status.latencyMs / 1_000,
+    nearcast_nodes: status.nodes,
+    nearcast_shared_keys: status.keys,
+  };
 }
 
 async function resolveRoot(root: string): Promise<string> {
@@ -217,46 +249,4 @@ async function resolveRoot(root: string): Promise<string> {
     // told below
   }
   throw invalid("root", "must be a folder that exists", root);
-}
-
-/** Half-open connections cost memory long before they are viewers (threat E7). */
-function capConnections(server: Server, max: number): void {
-  const perAddress = new Map<string, number>();
-  server.on("connection", (socket) => {
-    const { address } = localityOf(socket.remoteAddress ?? "unknown");
-    const open = perAddress.get(address) ?? 0;
-    if (open >= max) {
-      socket.destroy();
-      return;
-    }
-    perAddress.set(address, open + 1);
-    socket.once("close", () => {
-      const left = (perAddress.get(address) ?? 1) - 1;
-      if (left > 0) perAddress.set(address, left);
-      else perAddress.delete(address);
-    });
-  });
-}
-
-function listen(server: Server, { host, port }: ServerConfig): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(port, host, () => {
-      server.off("error", reject);
-      resolve((server.address() as AddressInfo).port);
-    });
-  });
-}
-
-/** Clients come back after a random delay when they see 1012; those that do not answer are cut. */
-async function closeAll(server: Server, gate: UpgradeGate): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  for (const ws of gate.sockets) ws.close(CLOSE.restart, "server restarts");
-  server.closeIdleConnections();
-  const cut = setTimeout(() => {
-    for (const ws of gate.sockets) ws.terminate();
-    server.closeAllConnections();
-  }, DRAIN_MS);
-  await closed;
-  clearTimeout(cut);
 }

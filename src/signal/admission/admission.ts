@@ -3,6 +3,7 @@
  * token, and not for long; one that has shown a good one is let in for an hour.
  * @module
  */
+import { type OtherNodes, whenKnown } from "../cluster/other-nodes.js";
 import type { ServerConfig } from "../options.js";
 import type { SiteBook } from "../site-settings.js";
 import type { Session } from "../sockets/sessions.js";
@@ -13,8 +14,13 @@ export interface AdmissionOptions {
   readonly config: Pick<ServerConfig, "tokenTimeoutMs" | "admittedMs">;
   /** The settings of the moment. */
   readonly sites: () => SiteBook;
+  /** They must not take a token again. */
+  readonly others: Pick<OtherNodes, "takeToken">;
   readonly nowMs: () => number;
 }
+
+/** Why a viewer is not let in; `undefined` if it is. There at once unless other nodes must be asked. */
+export type Verdict = TokenObjection | undefined | Promise<TokenObjection | undefined>;
 
 /** The admission of one server. */
 export class Admission {
@@ -30,7 +36,7 @@ export class Admission {
    *
    * @returns Why the client is turned away at once; `undefined` if it may go on.
    */
-  begin(session: Session, urlToken: string): TokenObjection | undefined {
+  begin(session: Session, urlToken: string): Verdict {
     if (session.admitted) return undefined; // a new socket of a session that lives
     session.admitted = !this.#siteOf(session).requireToken;
     if (session.admitted) return undefined;
@@ -40,17 +46,20 @@ export class Admission {
   }
 
   /** Judges the token of a join. @returns Why the join is refused. */
-  show(session: Session, token: string | undefined): TokenObjection | undefined {
+  show(session: Session, token: string | undefined): Verdict {
     const site = this.#siteOf(session);
     const judged = site.joinSecret !== undefined || site.joinKey !== undefined;
     if (session.admitted && (token === undefined || !judged)) return undefined;
     const { siteOrigin } = session;
-    const { nowMs, config } = this.#options;
-    const objection = this.#desk.admit(token, { siteOrigin, site, nowMs: nowMs() });
-    if (objection !== undefined) return objection;
-    session.admitted = true;
-    if (site.requireToken) this.#closeAfter(session, config.admittedMs);
-    return undefined;
+    const { nowMs, config, others } = this.#options;
+    const taken = this.#desk.admit(token, { siteOrigin, site, nowMs: nowMs() });
+    if (typeof taken === "string") return taken;
+    return whenKnown(others.takeToken(taken.jti, taken.lifeMs), (isNew) => {
+      if (!isNew) return "used before";
+      session.admitted = true;
+      if (site.requireToken) this.#closeAfter(session, config.admittedMs);
+      return undefined;
+    });
   }
 
   /** A session is over. */
@@ -64,6 +73,7 @@ export class Admission {
 
   #closeAfter(session: Session, ms: number): void {
     clearTimeout(session.deadline);
+    if (session.over) return; // it did not wait for the verdict
     session.deadline = setTimeout(() => {
       session.admitted = false;
       session.socket.close(CLOSE.token, "a join token is needed");

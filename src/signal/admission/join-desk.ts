@@ -41,6 +41,12 @@ export type TokenObjection =
   | "used before"
   | "too many at once";
 
+/** A good token: its id, and how long it could still be shown. */
+export interface TakenToken {
+  readonly jti: string;
+  readonly lifeMs: number;
+}
+
 /** The judge of one server. */
 export class JoinDesk {
   /** Tokens that were shown, by the time until which they are remembered; the oldest comes first. */
@@ -49,7 +55,7 @@ export class JoinDesk {
   /**
    * Takes a token, which is worthless afterwards.
    *
-   * @returns `undefined` if it is good.
+   * @returns Why it is not good, or what other nodes must know of it.
    */
   admit(
     token: string | undefined,
@@ -58,7 +64,7 @@ export class JoinDesk {
       site,
       nowMs,
     }: { siteOrigin: string | undefined; site: SiteConfig; nowMs: number },
-  ): TokenObjection | undefined {
+  ): TokenObjection | TakenToken {
     if (token === undefined) return "missing";
     const [, payload, proof] =
       token.length > TOKEN_MAX_LENGTH ? [] : (TOKEN_PATTERN.exec(token) ?? []);
@@ -66,7 +72,8 @@ export class JoinDesk {
     if (!isProven(payload, proof, site)) return "wrong signature";
     const claims = parseClaims(payload);
     if (!claims) return "malformed";
-    return this.#objectionTo(claims, siteOrigin, nowMs);
+    const objection = this.#objectionTo(claims, siteOrigin, nowMs);
+    return objection ?? { jti: claims.jti, lifeMs: claims.expiresMs + CLOCK_SKEW_MS - nowMs };
   }
 
   #objectionTo(

@@ -6,6 +6,8 @@
  * @module
  */
 import { isOptional, isShape, isString } from "../../protocol/guards.js";
+import type { Hop } from "../cluster/hop.js";
+import { type OtherNodes, whenKnown } from "../cluster/other-nodes.js";
 import type { Metrics } from "../metrics.js";
 import { type SignalPayload, withoutPrivateCandidates } from "./ice-candidates.js";
 import type { Session, Sessions } from "./sessions.js";
@@ -56,6 +58,7 @@ export class PeerServer {
   readonly #lan: boolean;
   readonly #stockClients: boolean;
   readonly #neighbours: (idA: string, idB: string) => boolean;
+  readonly #others: Pick<OtherNodes, "send">;
   readonly #nowMs: () => number;
 
   constructor(options: {
@@ -66,6 +69,8 @@ export class PeerServer {
     readonly stockClients: boolean;
     /** Whether two viewers are to be linked now, however long ago they were told so. */
     readonly neighbours: (idA: string, idB: string) => boolean;
+    /** Where those are who are not here. */
+    readonly others: Pick<OtherNodes, "send">;
     readonly nowMs: () => number;
   }) {
     this.#sessions = options.sessions;
@@ -73,6 +78,7 @@ export class PeerServer {
     this.#lan = options.lan;
     this.#stockClients = options.stockClients;
     this.#neighbours = options.neighbours;
+    this.#others = options.others;
     this.#nowMs = options.nowMs;
   }
 
@@ -103,6 +109,7 @@ export class PeerServer {
       from.socket.close(CLOSE.normal, "left");
     } else {
       const to = this.#sessions.get(dst);
+      if (!to && this.#mayHop(from, dst)) void this.#others.send(hopOf("LEAVE", from, dst));
       if (!to || !this.#introduced(from, to)) return;
       to.socket.send(JSON.stringify({ type: "LEAVE", src: from.id, dst }));
     }
@@ -111,14 +118,54 @@ export class PeerServer {
   #relay(from: Session, type: PayloadType, dst: string, payload: object): void {
     this.#metrics.add("nearcast_messages_total", type);
     const to = this.#sessions.get(dst);
-    const reachable = to !== undefined && this.#introduced(from, to);
-    if (!reachable || (type === "OFFER" && !to.offers.take(this.#nowMs()))) {
+    const answer = (arrived: boolean) => {
       // A stranger and an absent one get the same answer: nobody learns who is here.
-      from.socket.send(JSON.stringify({ type: "EXPIRE", src: dst, dst: from.id }));
-      return;
+      if (!arrived) sendExpire(from, dst);
+    };
+    if (to) answer(this.#introduced(from, to) && this.#deliver(to, type, from.id, payload));
+    else if (!this.#mayHop(from, dst)) answer(false);
+    else {
+      const arrived = this.#others.send({ ...hopOf(type, from, dst), payload });
+      void whenKnown(arrived, answer, () =>
+        this.#metrics.add("nearcast_rejected_total", "internal"),
+      );
     }
+  }
+
+  /** @returns `false` if the viewer has more offers than it can take. */
+  #deliver(to: Session, type: PayloadType, src: string, payload: object): boolean {
+    if (type === "OFFER" && !to.offers.take(this.#nowMs())) return false;
     this.#metrics.add("nearcast_relayed_total", type);
-    to.socket.send(JSON.stringify({ type, src: from.id, dst, payload }));
+    to.socket.send(JSON.stringify({ type, src, dst: to.id, payload }));
+    return true;
+  }
+
+  /**
+   * Handles what a viewer of another node says to one of this node. That node has seen to it that the two
+   * are introduced; that they can bear what is said is looked at here, where it counts.
+   *
+   * @returns Whether it was delivered.
+   */
+  receiveHop({ kind, src, dst, stock, payload }: Hop): boolean {
+    const to = this.#sessions.get(dst);
+    if (!to || (stock && !(this.#stockClients && !to.joined))) return false;
+    if (kind === "EXPIRE") sendExpire(to, src);
+    else if (kind === "LEAVE") to.socket.send(JSON.stringify({ type: kind, src, dst }));
+    else if (isPayloadType(kind)) {
+      const clean = this.#cleanPayload(kind, payload);
+      if (!clean) this.#reject("payload");
+      if (!clean || !this.#deliver(to, kind, src, clean)) return false;
+      if (!stock) to.introductions.meet(src, this.#nowMs());
+    }
+    return true;
+  }
+
+  /** Whether a viewer that is not here may be spoken to: the index named it, it has called, or all are stock clients. */
+  #mayHop(from: Session, dst: string): boolean {
+    const nowMs = this.#nowMs();
+    const isKnown = from.introductions.knows(dst, nowMs);
+    if (isKnown) from.introductions.renew(dst, nowMs);
+    return isKnown || (this.#stockClients && !from.joined);
   }
 
   /** Whether the index named one to the other of late (rule R47), or both are stock clients. */
@@ -154,6 +201,14 @@ export class PeerServer {
   #reject(reason: "envelope" | "type" | "payload"): void {
     this.#metrics.add("nearcast_rejected_total", reason);
   }
+}
+
+function hopOf(kind: Hop["kind"], { id, joined }: Session, dst: string): Hop {
+  return { kind, src: id, dst, stock: !joined };
+}
+
+function sendExpire(to: Session, absent: string): void {
+  to.socket.send(JSON.stringify({ type: "EXPIRE", src: absent, dst: to.id }));
 }
 
 function isPayloadType(type: string): type is PayloadType {

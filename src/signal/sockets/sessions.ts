@@ -27,6 +27,8 @@ export interface Session {
   joined: boolean;
   /** Whether it may take part, see `admission/admission.ts`; `deadline` ends that, or the wait for it. */
   admitted: boolean;
+  /** Its socket is gone, and no other took its place. */
+  over: boolean;
   deadline: NodeJS.Timeout | undefined;
 }
 
@@ -66,15 +68,20 @@ export class Sessions {
     return this.#live.values();
   }
 
-  /** @returns The session that `socket` now speaks for, or `undefined` if the id is someone else's. */
-  open({ id, token, ...facts }: Arrival, socket: ViewerSocket, nowMs: number): Session | undefined {
-    const tokenHash = createHash("sha256").update(token).digest("base64url");
+  /** Whether an id is someone else's here. */
+  refuses({ id, token, siteOrigin }: Arrival, nowMs: number): boolean {
     const live = this.#live.get(id);
-    const reserved = this.#reserved.get(id);
-    const owner = live ?? (reserved && nowMs < reserved.untilMs ? reserved : undefined);
-    if (owner && owner.tokenHash !== tokenHash) return undefined;
+    const owner = live ?? this.#reservationOf(id, nowMs);
+    if (owner && owner.tokenHash !== hashOf(token)) return true;
+    return live !== undefined && live.siteOrigin !== siteOrigin;
+  }
+
+  /** @returns The session that `socket` now speaks for, or `undefined` if the id is someone else's. */
+  open(arrival: Arrival, socket: ViewerSocket, nowMs: number): Session | undefined {
+    if (this.refuses(arrival, nowMs)) return undefined;
+    const { id, token, ...facts } = arrival;
+    const live = this.#live.get(id);
     if (live) {
-      if (live.siteOrigin !== facts.siteOrigin) return undefined;
       live.socket.close(CLOSE.replaced, "replaced by a new socket");
       live.socket = socket;
       return live;
@@ -82,13 +89,14 @@ export class Sessions {
     const session: Session = {
       id,
       ...facts,
-      tokenHash,
+      tokenHash: hashOf(token),
       socket,
       offers: new TokenBucket(OFFERS),
       introductions: new Introductions(),
       pendingWants: 0,
-      joined: owner?.joined ?? false,
+      joined: this.#reservationOf(id, nowMs)?.joined ?? false,
       admitted: false,
+      over: false,
       deadline: undefined,
     };
     this.#live.set(id, session);
@@ -99,8 +107,18 @@ export class Sessions {
   close(session: Session, socket: ViewerSocket, nowMs: number): boolean {
     if (this.#live.get(session.id) !== session || session.socket !== socket) return false;
     this.#live.delete(session.id);
+    session.over = true;
     const { id, tokenHash, joined } = session;
     this.#reserved.set(id, { tokenHash, joined, untilMs: nowMs + RESERVED_MS });
     return true;
   }
+
+  #reservationOf(id: string, nowMs: number): Reserved | undefined {
+    const reserved = this.#reserved.get(id);
+    return reserved && nowMs < reserved.untilMs ? reserved : undefined;
+  }
+}
+
+function hashOf(token: string): string {
+  return createHash("sha256").update(token).digest("base64url");
 }

@@ -4,6 +4,8 @@
  * @module
  */
 import type { Admission } from "../admission/admission.js";
+import type { TokenObjection } from "../admission/join-desk.js";
+import { type OtherNodes, whenKnown } from "../cluster/other-nodes.js";
 import type { IndexService } from "../index-service.js";
 import type { MemoryIndex } from "../memory-index.js";
 import type { Metrics } from "../metrics.js";
@@ -17,7 +19,7 @@ import {
   OPEN_FRAME,
   type PeerServer,
 } from "./peerserver.js";
-import type { Session, Sessions } from "./sessions.js";
+import type { Arrival, Session, Sessions } from "./sessions.js";
 import type { Upgraded } from "./upgrade.js";
 import { CLOSE, ViewerSocket } from "./viewer-socket.js";
 
@@ -39,6 +41,8 @@ export interface ViewerDeskOptions {
   readonly index: MemoryIndex;
   readonly relay: PeerServer;
   readonly service: IndexService;
+  /** They must not have the same viewer. */
+  readonly others: Pick<OtherNodes, "claim" | "release">;
   readonly metrics: Metrics;
   readonly nowMs: () => number;
 }
@@ -53,41 +57,67 @@ export class ViewerDesk {
 
   /** Takes ownership of a WebSocket. */
   welcome({ ws, parameters, siteOrigin, locality }: Upgraded): void {
-    const { config, sessions, admission, index, service, metrics, nowMs } = this.#options;
+    const { config, others, metrics, nowMs } = this.#options;
     const { messagesPerSecond, messagesBurst } = config;
     metrics.add("nearcast_sockets_total");
     let session: Session | undefined;
+    let ended = false;
+    /** What PeerJS says before it has heard `OPEN`; no more than the budget of messages lets through. */
+    const early: string[] = [];
     const socket = new ViewerSocket(ws, {
       metrics,
       nowMs,
       messagesPerSecond,
       messagesBurst,
-      onText: (text) => session && this.#receive(session, text),
+      onText: (text) => (session ? this.#receive(session, text) : early.push(text)),
       onEnd: () => {
-        if (!session || !sessions.close(session, socket, nowMs())) return;
-        admission.end(session);
-        index.remove(session.id);
-        service.gone(session.id);
+        ended = true;
+        if (session) this.#leave(session, socket);
       },
     });
     const id = parameters.get("id") ?? "";
     const token = parameters.get("token") ?? "";
-    const objection = this.#objectionTo(parameters.get("key"), id, token);
+    const arrival = { id, token, siteOrigin, locality };
+    const objection = this.#objectionTo(parameters.get("key"), arrival);
     if (objection !== undefined) {
       turnAway(socket, objection);
       return;
     }
-    session = sessions.open({ id, token, siteOrigin, locality }, socket, nowMs());
-    if (!session) {
-      turnAway(socket, ID_TAKEN_FRAME);
-      return;
-    }
-    if (admission.begin(session, token) !== undefined) {
-      turnAway(socket, INVALID_TOKEN_FRAME);
-      return;
-    }
-    index.add(id, locality);
-    socket.send(OPEN_FRAME);
+    const begin = (isOurs: boolean) => {
+      if (ended && isOurs && !this.#options.sessions.get(id)) others.release(id);
+      if (ended) return;
+      session = isOurs ? this.#open(arrival, socket) : undefined;
+      if (!session) turnAway(socket, ID_TAKEN_FRAME);
+      else for (const text of early) this.#receive(session, text);
+    };
+    void whenKnown(others.claim(arrival), begin, () => socket.terminate());
+  }
+
+  #open(arrival: Arrival, socket: ViewerSocket): Session | undefined {
+    const { sessions, admission, index, nowMs } = this.#options;
+    const session = sessions.open(arrival, socket, nowMs());
+    if (!session) return undefined;
+    const judged = (objection: TokenObjection | undefined) => {
+      if (session.over || session.socket !== socket) return;
+      if (objection !== undefined) {
+        turnAway(socket, INVALID_TOKEN_FRAME);
+        return;
+      }
+      index.add(arrival.id, arrival.locality);
+      socket.send(OPEN_FRAME);
+    };
+    const verdict = admission.begin(session, arrival.token);
+    void whenKnown(verdict, judged, () => socket.terminate());
+    return session;
+  }
+
+  #leave(session: Session, socket: ViewerSocket): void {
+    const { sessions, admission, index, service, others, nowMs } = this.#options;
+    if (!sessions.close(session, socket, nowMs())) return;
+    admission.end(session);
+    index.remove(session.id);
+    service.gone(session.id);
+    others.release(session.id);
   }
 
   /** The server is about to close: viewers shall come back, but not all at once (rule R70). */
@@ -107,10 +137,13 @@ export class ViewerDesk {
     for (const { socket } of this.#options.sessions.all()) socket.ping();
   }
 
-  #objectionTo(key: string | null, id: string, token: string): string | undefined {
+  #objectionTo(key: string | null, arrival: Arrival): string | undefined {
+    const { ids, sessions, nowMs } = this.#options;
+    const { id, token } = arrival;
     if (key !== KEY) return INVALID_KEY_FRAME;
-    if (!this.#options.ids.recognises(id)) return INVALID_ID_FRAME;
-    return token === "" || token.length > TOKEN_MAX_LENGTH ? INVALID_TOKEN_FRAME : undefined;
+    if (!ids.recognises(id)) return INVALID_ID_FRAME;
+    if (token === "" || token.length > TOKEN_MAX_LENGTH) return INVALID_TOKEN_FRAME;
+    return sessions.refuses(arrival, nowMs()) ? ID_TAKEN_FRAME : undefined;
   }
 
   /** PeerJS's types are upper case, the index's lower case: they never meet. */
