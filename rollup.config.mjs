@@ -8,7 +8,9 @@ import terser from "@rollup/plugin-terser";
 import dts from "rollup-plugin-dts";
 import esbuild from "rollup-plugin-esbuild";
 
-const { version, dependencies, optionalDependencies } = JSON.parse(readFileSync("package.json", "utf8"));
+const { version, dependencies, optionalDependencies } = JSON.parse(
+  readFileSync("package.json", "utf8"),
+);
 const packages = Object.keys({ ...dependencies, ...optionalDependencies });
 const external = (id) =>
   id.startsWith("node:") || packages.some((name) => id === name || id.startsWith(`${name}/`));

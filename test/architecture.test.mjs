@@ -14,13 +14,14 @@ const MAY_IMPORT = {
   store: ["store", "engine", "protocol", "core", "idb-keyval"],
   mesh: ["mesh", "store", "engine", "protocol", "core", "peerjs", "m3u8-parser", "mpd-parser"],
   sw: ["sw", "store", "engine", "protocol", "core", /^workbox-/],
-  signal: ["signal", "engine", "protocol", "core", /^node:/, "ws"],
+  signal: ["signal", "engine", "protocol", "core", /^node:/, "ws", "@redis/client"],
   cli: ["cli", "signal", "protocol", "core", /^node:/],
   ".": [".", "mesh", "store", "engine", "protocol", "core"], // src/*.ts: the page
 };
 
 /** Packages that only one file may know, so that replacing them touches one file. */
 const SOLE_OWNER = {
+  "@redis/client": "signal/cluster/redis-connection.ts",
   peerjs: "mesh/signaling/peerjs-peer.ts",
   "m3u8-parser": "mesh/playback/playlist-reader.ts",
   "mpd-parser": "mesh/playback/playlist-reader.ts",
