@@ -21,8 +21,8 @@ ${Object.entries(BENCHMARKS)
   .map(([name, { help, lab }]) => `  ${name.padEnd(16)} ${lab ? "[lab] " : ""}${help}`)
   .join("\n")}
 
-  --runs N   runs of each (default ${LOOPBACK_RUNS}; 1 for abr and those marked [lab])
-  --player P one player of abr (may be repeated; all four without it)
+  --runs N   runs of each (default ${LOOPBACK_RUNS}; 1 for abr, abr-peers and those marked [lab])
+  --player P one player of abr and abr-peers (may be repeated; all four without it)
   --play S   seconds of playing in a [lab] showing (default 60, at most 100)
 
 Without names everything runs that can run here. [lab] needs Linux, root and gcc: each viewer is a browser of its own in

@@ -15,16 +15,28 @@ import {
   segmentPaths,
 } from "./ladder.mjs";
 
-/** The line of the origin: the third rung fits, the fourth does not. */
+/** The third rung fits, the fourth does not. */
 const LINE_BITS = 3_000_000;
 const LINE = { rateBytesPerS: LINE_BITS / 8, delayMs: 30 };
+/** Less than the lowest rung. */
+const SLOW_PEER = { "upload-max-rate": 40_000 };
+/**
+ * Where the film is already, and what is thin: the viewer's line, or nothing but the origin, which no browser can
+ * know before it has asked.
+ */
+const SCENES = {
+  store: { line: { ...LINE, pages: true }, holders: [] },
+  mesh: { line: { ...LINE, pages: true }, holders: [{}] },
+  "mesh with a slow peer": { line: { ...LINE, pages: true }, holders: [{}, SLOW_PEER] },
+  "mesh beside a slow CDN": { line: LINE, holders: [{}] },
+};
 /** What others watched before: the rungs that the line carries. */
 const HELD_RUNGS = [0, 1, 2];
 
 const MANIFESTS = { hls: "/media/film/master.m3u8", dash: "/media/film/manifest.mpd" };
 
-/** A showing of one player up to `endS` seconds. `held`: where the film is already. */
-function showing(name, held, endS) {
+/** A showing of one player up to `endS` seconds. */
+function showing(name, { line, holders }, endS) {
   return using(async (track) => {
     const root = ensureLadder();
     const [site, twinSite] = await Promise.all([
@@ -35,20 +47,20 @@ function showing(name, held, endS) {
     track(twinSite);
     const viewer = track(await openBrowser());
     const twin = track(await openBrowser());
-    const before = await openPage(
-      held === "mesh" ? track(await openBrowser()) : viewer,
-      site.page("/blank"),
-    );
     const paths = segmentPaths(HELD_RUNGS);
-    await fetchAll(before, paths);
+    const opened = async (browser, options) => {
+      const page = await openPage(browser, site.page("/blank", options));
+      await fetchAll(page, paths);
+      return page;
+    };
+    for (const options of holders) await opened(track(await openBrowser()), options);
+    const before = holders.length === 0 ? await opened(viewer) : undefined;
     // Nobody waits here for a film to come over the thin line; what it was watched over is measured at the end.
-    await site.call("throttle", LINE);
-    if (held === "store") {
-      await fetchAll(before, [`${paths.at(-1)}?measured`, `${paths.at(-2)}?measured`]);
-    }
+    await site.call("throttle", line);
+    if (before) await fetchAll(before, [`${paths.at(-1)}?measured`, `${paths.at(-2)}?measured`]);
     await sleep(1_500);
-    if (held === "store") await before.close();
-    await twinSite.call("throttle", LINE);
+    await before?.close();
+    await twinSite.call("throttle", line);
     const src = MANIFESTS[PLAYERS[name].manifest];
     const [page, twinPage] = await Promise.all([
       openPage(viewer, site.page(`/player/${name}`)),
@@ -107,14 +119,14 @@ const ROWS = [
   ["played", "s", "playedS"],
 ];
 
-async function run({ runs, playS, players = Object.keys(PLAYERS) }) {
+async function run({ runs, playS, players = Object.keys(PLAYERS) }, scenes) {
   const figures = [];
   const details = [];
   for (const name of players) {
-    for (const held of ["store", "mesh"]) {
+    for (const held of scenes) {
       const samples = { ours: [], theirs: [] };
       for (let i = 0; i < runs; i++) {
-        const { ours, theirs } = await showing(name, held, Math.min(playS, DURATION_S - 2));
+        const { ours, theirs } = await showing(name, SCENES[held], Math.min(playS, DURATION_S - 2));
         const both = { ours: summary(ours), theirs: summary(theirs) };
         samples.ours.push(both.ours);
         samples.theirs.push(both.theirs);
@@ -150,6 +162,12 @@ export const benchmarks = {
     help: "four players, four renditions, a line of 3 Mbit/s, the film in store or mesh: what they choose",
     missing: ladderMissing,
     long: true,
-    run,
+    run: (options) => run(options, ["store", "mesh"]),
+  },
+  "abr-peers": {
+    help: "the same, with a slow peer beside a fast one, and with a slow CDN behind a fast line",
+    missing: ladderMissing,
+    long: true,
+    run: (options) => run(options, ["mesh with a slow peer", "mesh beside a slow CDN"]),
   },
 };

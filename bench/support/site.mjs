@@ -7,6 +7,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import send from "send";
 import { createSampleOrigin } from "../../demo/sample-origin.mjs";
+import { Throttle } from "../../demo/throttle.mjs";
 import { startServer } from "../../dist/server.js";
 import { LivePlaylist } from "./live-playlist.mjs";
 import { pageOf } from "./pages.mjs";
@@ -47,7 +48,17 @@ async function startSite({ host, name, port, root, keyFile }) {
     if (!script && !page) return void res.writeHead(404).end();
     res.setHeader("Content-Type", script ? "text/javascript" : "text/html; charset=utf-8");
     res.setHeader("Cache-Control", "no-store");
-    res.end(script ?? page);
+    void deliver(res, Buffer.from(script ?? page));
+  };
+  // Players and SDK come over the viewer's line as well, one after the other like the pages that load them.
+  let line = new Throttle();
+  const deliver = async (res, bytes) => {
+    for (let at = 0; at < bytes.length; at += line.chunkBytes) {
+      const chunk = bytes.subarray(at, at + line.chunkBytes);
+      await line.admit(chunk.length);
+      res.write(chunk);
+    }
+    res.end();
   };
   const server = await startServer({
     ...{ host, port, keyFile, root, sites: [url], origins: [`${url}/media/`] },
@@ -57,7 +68,11 @@ async function startSite({ host, name, port, root, keyFile }) {
     url,
     counts: () => origin.counts(),
     reset: () => origin.reset(),
-    throttle: (line) => origin.throttle(line),
+    /** @param asked `pages`: pages and scripts as well, as behind a viewer's own thin line. */
+    throttle: ({ pages = false, ...asked }) => {
+      if (pages) line = new Throttle(asked.rateBytesPerS);
+      origin.throttle(asked);
+    },
     size: (path) => statSync(join(root, path)).size,
     startLive: () => live?.start(),
     metrics: async () => (await fetch(`${server.url.replace(/^ws/, "http")}/metrics`)).text(),

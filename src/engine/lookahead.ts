@@ -99,6 +99,22 @@ export class Lookahead {
     return best;
   }
 
+  /** Bit/s of the next better rendition; 0 if there is none, `undefined` if playlists did not tell. */
+  nextBandwidth(url: string): number | undefined {
+    const rendition = this.#places.get(url)?.rendition;
+    const own = rendition && this.#bandwidthOf(rendition);
+    if (!rendition || !own) return undefined;
+    let next = 0;
+    const consider = (id: string, bandwidth: number) => {
+      if (bandwidth <= own || !siblings(id, rendition.id)) return;
+      if (next === 0 || bandwidth < next) next = bandwidth;
+    };
+    for (const other of this.#renditions.values()) consider(other.id, this.#bandwidthOf(other));
+    // Playlists that the player has not read yet.
+    for (const [id, { bandwidth }] of this.#children) consider(id, bandwidth);
+    return next;
+  }
+
   #bandwidthOf({ id, bandwidth }: Rendition): number {
     return bandwidth || (this.#children.get(id)?.bandwidth ?? 0);
   }

@@ -15,7 +15,7 @@ export interface PaceFacts {
   readonly bytes: number;
   /** Media time in the body, if a playlist told. */
   readonly durationS: number | undefined;
-  /** What the next segment would get, in bytes per millisecond; `undefined` if nobody measured yet. */
+  /** What the next segment would get, see {@link honestRate}. */
   readonly honestBytesPerMs: number | undefined;
   /** Bodies that are handed to the same page at the same time, this one included: they share the line. */
   readonly parallel: number;
@@ -28,10 +28,52 @@ export interface PaceFacts {
 const PACE_RATIO = 1.15;
 /** Enough for every player to stay on the rung that it has (Video.js wants 1.2), too little to climb. */
 const SUSTAIN_RATIO = 1.3;
+/**
+ * Of the next rung's bitrate, before {@link PACE_RATIO}: every player climbs to it (hls.js wants 1.43), and none to
+ * the one after it, which is half as much again or more.
+ */
+const CLIMB_RATIO = 1.3;
+/** From rung to rung, where no playlist told. */
+const USUAL_STEP = 1.7;
 /** Nobody waits longer for a body that playing waits for. */
 const START_MAX_MS = 2_000;
 /** Share of the buffer that one body may use up. */
 const BUFFER_SHARE = 0.5;
+
+/** What is known of the line that a player shares with the mesh; all rates in bytes per millisecond. */
+export interface LineFacts {
+  /** What the origin gave, in this page or an earlier one; `undefined` if nobody measured yet. */
+  readonly measuredBytesPerMs: number | undefined;
+  /** What the browser tells of the line without having asked this origin; `undefined` if it tells nothing. */
+  readonly hearsayBytesPerMs: number | undefined;
+  /** What peers sustain of the next better rung; 0 if they do not hold it. */
+  readonly aboveBytesPerMs: number;
+  /** Bitrate of the next better rung: 0 if there is none, `undefined` if no playlist told. */
+  readonly nextBytesPerMs: number | undefined;
+  /** Bitrate of the body itself; `undefined` if no playlist told. */
+  readonly ownBytesPerMs: number | undefined;
+}
+
+/**
+ * What the next segment would get. Peers promise one rung up and no more: of the rungs beyond nobody knows whether
+ * they hold them. Where nothing at all is known of the line the player may try one rung up, too: that segment comes
+ * from the origin, and then it is known.
+ *
+ * @returns Bytes per millisecond; `undefined` if there is nothing that a player could be misled to.
+ */
+export function honestRate({
+  measuredBytesPerMs,
+  hearsayBytesPerMs,
+  aboveBytesPerMs,
+  nextBytesPerMs,
+  ownBytesPerMs,
+}: LineFacts): number | undefined {
+  const next = nextBytesPerMs ?? (ownBytesPerMs && ownBytesPerMs * USUAL_STEP);
+  const climb = next ? next * CLIMB_RATIO : Number.POSITIVE_INFINITY;
+  const line = measuredBytesPerMs ?? hearsayBytesPerMs ?? climb;
+  const rate = Math.max(line, Math.min(aboveBytesPerMs, climb));
+  return Number.isFinite(rate) ? rate : undefined;
+}
 
 /** @returns Bytes per millisecond; `undefined`: as fast as possible. */
 export function paceOf({

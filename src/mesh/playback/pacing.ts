@@ -5,7 +5,7 @@
  * @module
  */
 import type { PlaybackState } from "../../engine/deadline.js";
-import { paceOf } from "../../engine/pace.js";
+import { honestRate, paceOf } from "../../engine/pace.js";
 import type { PaceAdvice } from "../../protocol/worker-messages.js";
 
 /** One body on its way to a page. */
@@ -22,8 +22,12 @@ export interface PacingOptions {
   readonly segmentOf: (url: string) => { durationS: number; adaptive: boolean } | undefined;
   /** The origin's measured rate, in bytes per millisecond. */
   readonly originBytesPerMs: () => number | undefined;
+  /** What the browser tells of the line, in bytes per millisecond; asked while the origin was not measured. */
+  readonly hearsayBytesPerMs: () => number | undefined;
   /** What peers sustain for the rung above, in bytes per millisecond; 0 if they do not hold it. */
   readonly aboveBytesPerMs: (url: string) => number;
+  /** Bitrate of the rung above, in bytes per millisecond; 0: none, `undefined`: unknown. */
+  readonly nextBytesPerMs: (url: string) => number | undefined;
 }
 
 interface Running {
@@ -84,18 +88,30 @@ export class Pacing {
 
   #review(running: Running, first: boolean): void {
     const { url, clientId, bytes } = running.body;
-    const { playbackOf, segmentOf, originBytesPerMs, aboveBytesPerMs } = this.#options;
-    const originRate = originBytesPerMs() ?? this.#rememberedBytesPerMs;
+    const { playbackOf, segmentOf } = this.#options;
+    const durationS = segmentOf(url)?.durationS;
     const bytesPerMs = paceOf({
       playback: playbackOf(clientId),
       bytes,
-      durationS: segmentOf(url)?.durationS,
-      honestBytesPerMs: originRate && Math.max(originRate, aboveBytesPerMs(url)),
+      durationS,
+      honestBytesPerMs: this.#honestRate(running.body, durationS),
       parallel: [...this.#running].filter(({ body }) => body.clientId === clientId).length,
     });
     if (!first && !differs(running.told, bytesPerMs)) return;
     running.told = bytesPerMs;
     running.tell({ type: "pace", bytesPerMs });
+  }
+
+  #honestRate({ url, bytes }: PacedBody, durationS: number | undefined): number | undefined {
+    const { originBytesPerMs, hearsayBytesPerMs, aboveBytesPerMs, nextBytesPerMs } = this.#options;
+    const measuredBytesPerMs = originBytesPerMs() ?? this.#rememberedBytesPerMs;
+    return honestRate({
+      measuredBytesPerMs,
+      hearsayBytesPerMs: measuredBytesPerMs === undefined ? hearsayBytesPerMs() : undefined,
+      aboveBytesPerMs: aboveBytesPerMs(url),
+      nextBytesPerMs: nextBytesPerMs(url),
+      ownBytesPerMs: durationS && bytes / (durationS * 1_000),
+    });
   }
 
   /**

@@ -15,6 +15,7 @@ import type {
   Want,
 } from "../../protocol/worker-messages.js";
 import type { Trust, TrustedAsset } from "../trust/trust.js";
+import { lineHearsay } from "./line-hearsay.js";
 import { Pacing } from "./pacing.js";
 import type { readPlaylist } from "./playlist-reader.js";
 import { Prefetch, type PrefetchOptions } from "./prefetch.js";
@@ -58,7 +59,12 @@ export class Showing {
       playbackOf: options.playbackOf,
       segmentOf: (url) => this.#lookahead.segmentOf(url),
       originBytesPerMs: () => options.planner.originLineBytesPerMs,
+      hearsayBytesPerMs: lineHearsay,
       aboveBytesPerMs: (url) => this.#aboveBytesPerMs(url),
+      nextBytesPerMs: (url) => {
+        const bandwidth = this.#lookahead.nextBandwidth(url);
+        return bandwidth === undefined ? undefined : bandwidth / 8_000;
+      },
     });
     const upcoming = (url: string, count: number) => this.#lookahead.upcoming(url, count);
     this.#prefetch = new Prefetch({ ...options, upcoming }, options.signal);

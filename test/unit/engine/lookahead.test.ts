@@ -61,6 +61,26 @@ describe("lookahead", () => {
     expect(ahead.above("top#2/3")).to.equal(undefined);
   });
 
+  it("nextBandwidth() names the next better rung, read or only named", () => {
+    const ahead = learned(
+      rendition("low#0", 0, 5, { id: "a#0", bandwidth: 1 }),
+      rendition("mid#1", 0, 5, { id: "a#1", bandwidth: 4 }),
+      rendition("strange#1", 0, 5, { id: "b#1", bandwidth: 2 }),
+    );
+    expect(ahead.nextBandwidth("low#0/3")).to.equal(4);
+    expect(ahead.nextBandwidth("mid#1/3")).to.equal(0);
+    expect(ahead.nextBandwidth("elsewhere")).to.equal(undefined);
+    const hls = learned(rendition("low", 0, 5));
+    expect(hls.nextBandwidth("low/0"), "before the master is known").to.equal(undefined);
+    const children = [
+      { url: "high", bandwidth: 9 },
+      { url: "low", bandwidth: 2 },
+      { url: "mid", bandwidth: 3 },
+    ];
+    hls.learn({ url: "master", children, renditions: [] });
+    expect(hls.nextBandwidth("low/0")).to.equal(3);
+  });
+
   it("learn() keeps 64 renditions, those heard of last", () => {
     const ahead = learned(...Array.from({ length: 70 }, (_, i) => rendition(`r${i}`, 0, 1)));
     expect(ahead.segmentOf("r5/0")).to.equal(undefined);

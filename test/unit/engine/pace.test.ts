@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import type { PlaybackState } from "../../../src/engine/deadline.js";
 import { LineRate } from "../../../src/engine/line-rate.js";
-import { type PaceFacts, paceOf } from "../../../src/engine/pace.js";
+import { honestRate, type LineFacts, type PaceFacts, paceOf } from "../../../src/engine/pace.js";
 import { fc } from "../../support/properties.js";
 
 const playing = (aheadS: number, state: Partial<PlaybackState> = {}): PlaybackState => ({
@@ -64,6 +64,42 @@ describe("pace", () => {
         expect(tookMs).to.be.at.most(Math.max(2_000, aheadMs / 2) + 1e-6);
       }),
     );
+  });
+
+  it("honestRate() believes what was measured, then hearsay, then one rung up", () => {
+    const facts: LineFacts = {
+      measuredBytesPerMs: 300,
+      hearsayBytesPerMs: 900,
+      aboveBytesPerMs: 0,
+      nextBytesPerMs: 400,
+      ownBytesPerMs: 200,
+    };
+    const table: [what: string, more: Partial<LineFacts>, expected: number | undefined][] = [
+      ["measured", {}, 300],
+      ["hearsay", { measuredBytesPerMs: undefined }, 900],
+      [
+        "peers hold the next rung, and not necessarily the one after",
+        { aboveBytesPerMs: 9e9 },
+        520,
+      ],
+      ["peers are slower than the line", { aboveBytesPerMs: 250 }, 300],
+    ];
+    const unknown = { measuredBytesPerMs: undefined, hearsayBytesPerMs: undefined };
+    table.push(
+      ["nothing but the ladder", unknown, 520],
+      ["nothing, on the best rung", { ...unknown, nextBytesPerMs: 0 }, undefined],
+      ["nothing but the segment", { ...unknown, nextBytesPerMs: undefined }, 442],
+      [
+        "nothing at all",
+        { ...unknown, nextBytesPerMs: undefined, ownBytesPerMs: undefined },
+        undefined,
+      ],
+    );
+    for (const [what, more, expected] of table) {
+      const rate = honestRate({ ...facts, ...more });
+      if (expected === undefined) expect(rate, what).to.equal(undefined);
+      else expect(rate, what).to.be.closeTo(expected, 1e-6);
+    }
   });
 
   it("LineRate takes a gust of pieces for what it was", () => {

@@ -19,6 +19,8 @@ async function pacing(
       segment: SegmentFacts | undefined;
       origin: number | undefined;
       above: number;
+      next: number | undefined;
+      hearsay: number | undefined;
     };
   }) => Promise<void>,
 ): Promise<void> {
@@ -29,12 +31,16 @@ async function pacing(
       segment: { durationS: 4, adaptive: true } as SegmentFacts | undefined,
       origin: 400 as number | undefined,
       above: 0,
+      next: 2_000 as number | undefined,
+      hearsay: undefined as number | undefined,
     };
     const subject = new Pacing({
       playbackOf: () => state.playback,
       segmentOf: () => state.segment,
       originBytesPerMs: () => state.origin,
       aboveBytesPerMs: () => state.above,
+      nextBytesPerMs: () => state.next,
+      hearsayBytesPerMs: () => state.hearsay,
     });
     const add = (body: Partial<PacedBody> = {}) => {
       const rates: (number | undefined)[] = [];
@@ -102,8 +108,34 @@ describe("pacing", () => {
       free("a page without a player");
       state.segment = { durationS: 4, adaptive: true };
       expect(add().rates, "a player out of sight").to.deep.equal([460]);
+    }));
+
+  it("Pacing goes by what the browser tells of the line until the origin was measured", () =>
+    pacing(async ({ add, timers, state }) => {
       state.origin = undefined;
-      free("nobody measured the origin");
+      state.hearsay = 500;
+      const { rates } = add();
+      state.origin = 400;
+      await timers.advance(250);
+      expect(rates).to.deep.equal([575, 460]);
+    }));
+
+  it("Pacing lets a player try one rung up where nobody knows the line, and no more", () =>
+    pacing(async ({ add, timers, state }) => {
+      state.origin = undefined;
+      state.next = 400;
+      const { rates } = add();
+      expect(rates).to.deep.equal([598]); // 1.3 of the next rung, and 1.15
+      state.next = 0;
+      await timers.advance(250);
+      expect(rates.at(-1), "there is no better rung").to.equal(undefined);
+    }));
+
+  it("Pacing promises one rung of what peers sustain", () =>
+    pacing(async ({ add, state }) => {
+      state.above = 100_000;
+      state.next = 600;
+      expect(add().rates).to.deep.equal([897]);
     }));
 
   it("Pacing remembers the origin's rate for the next page", () =>
@@ -111,7 +143,8 @@ describe("pacing", () => {
       first.remember();
       const next = new Pacing({
         ...{ playbackOf: () => PLAYING, segmentOf: () => state.segment },
-        ...{ originBytesPerMs: () => undefined, aboveBytesPerMs: () => 0 },
+        ...{ originBytesPerMs: () => undefined, hearsayBytesPerMs: () => 9_999 },
+        ...{ aboveBytesPerMs: () => 0, nextBytesPerMs: () => 0 },
       });
       const rates: (number | undefined)[] = [];
       const { signal } = new AbortController();
