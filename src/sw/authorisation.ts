@@ -5,7 +5,14 @@
  * @module
  */
 import type { Header } from "../protocol/attestation.js";
+import { parseContentRange } from "./byte-range.js";
 import { requestFor } from "./range-request.js";
+
+/** What would be shown. */
+interface Shown {
+  readonly headers: readonly Header[];
+  readonly length: number;
+}
 
 /** The origin's word on one request; asked at most once, and only when there is something to show. */
 export class Authorisation {
@@ -20,8 +27,8 @@ export class Authorisation {
     this.#required = required;
   }
 
-  /** @param attested Headers of what would be shown. Never rejects: an origin that does not answer grants nothing. */
-  async grants(attested: readonly Header[]): Promise<boolean> {
+  /** Never rejects: an origin that does not answer grants nothing. */
+  async grants(attested: Shown): Promise<boolean> {
     if (!this.#required) return true;
     this.#answer ??= this.#ask(attested).catch(() => false);
     const granted = await this.#answer;
@@ -29,16 +36,26 @@ export class Authorisation {
     return granted;
   }
 
-  async #ask(attested: readonly Header[]): Promise<boolean> {
+  async #ask(attested: Shown): Promise<boolean> {
     const { signal } = this.#request;
     const first = requestFor(this.#request, { start: 0, end: 1 }, signal);
     const response = await fetch(new Request(first, { cache: "no-store" }));
     void response.body?.cancel().catch(() => undefined);
     const { status, redirected, headers } = response;
-    const type = attested.find(([name]) => name === "content-type")?.[1] ?? null;
-    // Some origins refuse with a page or by sending elsewhere: that is not what would be shown.
+    const type = attested.headers.find(([name]) => name === "content-type")?.[1] ?? null;
+    // Some origins refuse with a page, however large, or by sending elsewhere: that is not what would be shown.
     return (
-      (status === 200 || status === 206) && !redirected && headers.get("content-type") === type
+      (status === 200 || status === 206) &&
+      !redirected &&
+      headers.get("content-type") === type &&
+      (wholeLength(response) ?? attested.length) === attested.length
     );
   }
+}
+
+/** Length of the whole body, as far as the origin says and lets it be seen. */
+function wholeLength({ status, headers }: Response): number | undefined {
+  if (status === 206) return parseContentRange(headers.get("content-range"))?.length;
+  const length = headers.has("content-encoding") ? null : headers.get("content-length");
+  return length === null ? undefined : Number(length);
 }

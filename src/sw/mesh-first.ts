@@ -127,7 +127,7 @@ export class MeshFirst extends Strategy {
     if (exchange.active && !windows.every(({ attestation }) => isFromManifest(attestation))) {
       return undefined;
     }
-    if (!(await exchange.authorisation.grants(asset.headers))) return undefined;
+    if (!(await exchange.authorisation.grants(asset))) return undefined;
     const head = responseHead(asset, {
       ...exchange,
       covered,
@@ -217,7 +217,7 @@ export class MeshFirst extends Strategy {
     };
     const abandon = () => delivery.abandon();
     exchange.request.signal.addEventListener("abort", abandon, { once: true });
-    if (!(await exchange.authorisation.grants(asset.headers))) {
+    if (!(await exchange.authorisation.grants(asset))) {
       delivery.abandon();
       return undefined;
     }

@@ -11,10 +11,19 @@ const BODY = randomBytes(700_000);
 const HASH = createHash("sha256").update(BODY).digest("hex");
 const URL_OF = (token, name = "film.bin") => `/lab/${name}?v=1&token=${token}`;
 
-/** Ways in which origins refuse: by status, with a page, by sending elsewhere. */
+/** A login page that says of itself what the film says, and is larger than a piece. */
+const LARGE = Buffer.alloc(150_000, "Log in. ");
+/** Ways in which origins refuse: by status, with a page, with a large one of the film's type, by sending elsewhere. */
 const REFUSALS = {
   status: (response) => response.writeHead(403, { "content-type": "text/plain" }).end("expired"),
   page: (response) => response.writeHead(200, { "content-type": "text/html" }).end("<p>Log in"),
+  large: (response) =>
+    response
+      .writeHead(200, {
+        "content-type": "application/octet-stream",
+        "content-length": LARGE.length,
+      })
+      .end(LARGE),
   redirect: (response) => response.writeHead(302, { location: "/lab/login" }).end(),
 };
 
@@ -128,8 +137,8 @@ test("C7: an expired token gets the origin's refusal, whatever peers and store h
       const what = `${kind}, held by ${where}`;
       if (kind === "redirect") assert.equal(answer.redirected, true, what);
       else {
-        const text = kind === "page" ? "<p>Log in" : "expired";
-        assert.equal(answer.status, kind === "page" ? 200 : 403, what);
+        const text = { page: "<p>Log in", large: LARGE, status: "expired" }[kind];
+        assert.equal(answer.status, kind === "status" ? 403 : 200, what);
         assert.equal(answer.hash, createHash("sha256").update(text).digest("hex"), what);
       }
       const { mesh, cache } = await bytesOf(page);
