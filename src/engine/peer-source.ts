@@ -21,6 +21,8 @@ export interface Ask {
 const HELD_PIECES_MAX = 2 ** 24;
 /** Assumed of a peer that has sent nothing yet: 20 Mbit/s, since links are tried with few pieces first. */
 const UNPROVEN_BYTES_PER_MS = 2_500;
+/** Silence beyond what a peer's rate explains, after which nothing is expected of it: the rest is ordered in one go. */
+const STALLED_MS = 100;
 /** Time-outs closer together than this are one stall. */
 const STALL_MS = 500;
 /** Consecutive stalls after which a link is given up. */
@@ -64,13 +66,14 @@ export class PeerSource {
 
   /**
    * Goodput to count on now, in bytes per millisecond: a peer that keeps us waiting for longer than its
-   * rate explains is as slow as that, and one that has proven nothing is no faster than the origin.
+   * rate explains is as slow as that, or has stalled, and one that has proven nothing is no faster than the origin.
    */
   rateNow(nowMs: number, originRateBytesPerMs: number): number {
     const rate = this.rateBytesPerMs ?? Math.min(originRateBytesPerMs, UNPROVEN_BYTES_PER_MS);
     const [oldest] = this.asks.values();
     const waitedMs = oldest ? nowMs - Math.max(oldest.askedMs, this.#lastArrivalMs) : 0;
     const explainedMs = this.#rttMs + (2 * PIECE_BYTES) / rate;
+    if (waitedMs > explainedMs + STALLED_MS) return 0;
     return waitedMs > explainedMs ? Math.min(rate, PIECE_BYTES / waitedMs) : rate;
   }
 

@@ -126,6 +126,27 @@ describe("planner in its world", () => {
     }
   });
 
+  it("Planner has ordered everything within 250 ms where all that hold it stall (fault row 3)", () => {
+    const pieceCount = 16;
+    for (const manners of [["silent"], ["silent", "silent"], ["absent", "silent"]] as const) {
+      for (const rttMs of [2, 20, 60]) {
+        const { log, requests } = runWorld({
+          ...{ seed: 1, pieceCount, origin: ASSUMED },
+          peers: manners.map((manner, index) => ({
+            ...{ id: `${index}`, manner, rttMs, rateBytesPerMs: 5_000 },
+          })),
+          requests: [
+            { id: 1, from: 0, to: pieceCount, deadlineMs: originMs(ASSUMED, pieceCount) + 200 },
+          ],
+        });
+        const orders = log.filter(({ command }) => command.type === "fetch");
+        const what = `${manners.join()} at ${rttMs} ms`;
+        expect(orders.at(-1)?.atMs, what).to.be.at.most(250);
+        expect(requests.get(1)?.atMs, what).to.be.at.most(originMs(ASSUMED, pieceCount) + 250);
+      }
+    }
+  });
+
   it("Planner leaves the origin alone when fast peers hold everything and time is ample", () => {
     for (const seed of SEEDS) {
       const random = seeded(seed);
