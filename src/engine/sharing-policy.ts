@@ -20,6 +20,8 @@ export interface RequestFacts {
   readonly authorization: boolean;
   /** `If-None-Match`, `Cache-Control` and their kin: the page talks to caches itself. */
   readonly conditional: boolean;
+  /** A range that the worker does not answer. */
+  readonly unusualRange: boolean;
 }
 
 /** Kinds of request whose bytes cannot act: never document, script, style, worker, frame, manifest. */
@@ -71,6 +73,7 @@ export function mayAccelerate(request: RequestFacts, signed = false): boolean {
     !ORIGIN_CACHE_MODES.has(request.cache) &&
     !request.authorization &&
     !request.conditional &&
+    !request.unusualRange &&
     !isAlwaysFromOrigin(path) &&
     !isManifestPath(path) &&
     mayCrossOrigins(request)

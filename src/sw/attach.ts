@@ -17,6 +17,7 @@ import { loadWorkerConfig, saveWorkerConfig } from "../store/worker-config-store
 
 import { DISK_MS } from "./disk-patience.js";
 import { MeshFirst, type MeshFirstOptions } from "./mesh-first.js";
+import { keepAlive } from "./pages.js";
 import { reportPlaylist } from "./playlists.js";
 import { factsOf } from "./request-facts.js";
 import { within } from "./within.js";
@@ -48,6 +49,9 @@ export interface AttachOptions extends MeshFirstOptions {
    */
   readonly claim?: boolean;
 }
+
+/** When the end of a response is not seen, the worker stays for so long. */
+const PASSED_ON_MS = 600_000;
 
 /** Call once, at the worker's top level, so that its listeners are there when it wakes up. */
 export function attach({ route = true, claim = false, ...options }: AttachOptions = {}): void {
@@ -87,7 +91,10 @@ export function attach({ route = true, claim = false, ...options }: AttachOption
         (!config || wanted(config, request.url)),
       async (context) => {
         if (!config) await within(loaded, DISK_MS);
-        if (!config || !wanted(config, context.request.url)) return fetch(context.request);
+        if (!config || !wanted(config, context.request.url)) {
+          void keepAlive.until(new Promise((resolve) => setTimeout(resolve, PASSED_ON_MS)));
+          return fetch(context.request);
+        }
         return strategy.handle(context);
       },
     ),

@@ -27,8 +27,10 @@ import {
   tellUsed,
 } from "./host-tab.js";
 import { Pacer, paced } from "./paced.js";
+import { keepAlive } from "./pages.js";
 import { cappedRange, type MeshPlan, observed } from "./pass-through.js";
 import { requestFor } from "./range-request.js";
+import { hasUnusualRange } from "./request-facts.js";
 import { RequestMeter } from "./request-meter.js";
 import { corsAllows, type ResponseHead, responseHead } from "./response-head.js";
 import { WHOLE_MAX_BYTES, wholeIf } from "./whole-body.js";
@@ -85,11 +87,9 @@ export class MeshFirst extends Strategy {
   }
 
   protected override async _handle(request: Request, handler: StrategyHandler): Promise<Response> {
-    const header = request.headers.get("range");
-    const { integrity } = request;
-    const range = header === null ? undefined : parseRange(header);
     // Suffixes and several ranges are the origin's business.
-    if (header !== null && (!range || integrity !== "")) return fetch(request);
+    if (hasUnusualRange(request)) return fetch(request);
+    const range = parseRange(request.headers.get("range") ?? "");
     const exchange = this.#exchange(request, handler, range);
     return (
       (await this.#attempt(() => this.#fromStore(exchange))) ??
@@ -100,7 +100,7 @@ export class MeshFirst extends Strategy {
 
   #exchange(request: Request, handler: StrategyHandler, range: AskedRange | undefined): Exchange {
     const meter = new RequestMeter((handler.event as FetchEvent).clientId, request.url);
-    void handler.waitUntil(meter.ended);
+    void handler.waitUntil(keepAlive.until(meter.ended));
     request.signal.addEventListener("abort", () => void meter.end(0), { once: true });
     const stripParams = this.#stripParams();
     return {

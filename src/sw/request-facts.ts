@@ -3,6 +3,7 @@
  * @module
  */
 import type { RequestFacts } from "../engine/sharing-policy.js";
+import { parseRange } from "./byte-range.js";
 
 /** Request headers by which a page speaks with caches; the browser answers them as it always did. */
 const TALKS_TO_CACHES = [
@@ -14,6 +15,12 @@ const TALKS_TO_CACHES = [
   "if-range",
   "pragma",
 ];
+
+/** Whether the request's range is the origin's business: a suffix, several, or a part of a body that has a digest. */
+export function hasUnusualRange({ headers, integrity }: Request): boolean {
+  const header = headers.get("range");
+  return header !== null && (integrity !== "" || !parseRange(header));
+}
 
 /** What the sharing policy wants to know. */
 export function factsOf(request: Request, sameOrigin: boolean): RequestFacts {
@@ -28,5 +35,6 @@ export function factsOf(request: Request, sameOrigin: boolean): RequestFacts {
     sameOrigin,
     authorization: headers.has("authorization"),
     conditional: TALKS_TO_CACHES.some((name) => headers.has(name)),
+    unusualRange: hasUnusualRange(request),
   };
 }

@@ -123,7 +123,9 @@ export class WorkerBridge {
   #receive({ data, ports, source }: MessageEvent): void {
     if (!isEnvelope(data) || !(source instanceof ServiceWorker)) return;
     const [port] = ports;
-    if (data.type === "hello") this.#greeted.resolve((data as WorkerHello).clientId);
+    // The answer is an event that keeps the worker alive; nothing in it matters.
+    if (data.type === "beat") source.postMessage(data);
+    else if (data.type === "hello") this.#greeted.resolve((data as WorkerHello).clientId);
     else if (data.type === "want" && port) this.#handlers.onWant(data as Want, port);
     else if (data.type === "pace" && port) this.#handlers.onPace(data as PaceQuestion, port);
     else if (data.type === "playlist") this.#handlers.onPlaylist(data as PlaylistReport);

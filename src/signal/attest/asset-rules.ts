@@ -99,6 +99,7 @@ function isShareableKind(url: string): boolean {
     sameOrigin: true,
     authorization: false,
     conditional: false,
+    unusualRange: false,
   });
 }
 

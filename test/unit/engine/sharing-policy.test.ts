@@ -20,6 +20,7 @@ const request = (facts: Partial<RequestFacts> = {}): RequestFacts => ({
   sameOrigin: true,
   authorization: false,
   conditional: false,
+  unusualRange: false,
   ...facts,
 });
 
@@ -60,6 +61,7 @@ const requestRules: [
   ],
   ["S5: no Authorization", facts("authorization", false), facts("authorization", true)],
   ["no validation by the page", facts("conditional", false), facts("conditional", true)],
+  ["no suffix and no list of ranges", facts("unusualRange", false), facts("unusualRange", true)],
   [
     "S5, S14: modes of the own origin",
     facts("mode", "cors", "same-origin", "no-cors"),
