@@ -178,3 +178,22 @@ test("SECURITY.md names a test that exists for each threat, or says that it is o
       assert.ok(read(file).includes(title), `${id}: ${file} has the test "${title}"`);
   }
 });
+
+test("docs/SECURITY-RULES.md has all 74 rules, each with a place and a test that exist, or a word why not", () => {
+  const rows = [
+    ...read("docs/SECURITY-RULES.md").matchAll(/^\| (R\d+) \| .+? \| (.+?) \| (.+) \|$/gm),
+  ];
+  const all = Array.from({ length: 74 }, (_, index) => `R${index + 1}`);
+  assert.deepEqual(
+    rows.map(([, rule]) => rule),
+    all,
+  );
+  for (const [, rule, place, cell] of rows) {
+    if (place === "process" || place === "open") continue;
+    assert.match(place, /^`(src|test)\/[\w./-]+`$/, rule);
+    const tests = [...cell.matchAll(/`([^`]+)` "([^"]+)"/g)];
+    assert.ok(tests.length > 0, `${rule} has a test`);
+    for (const [, file, title] of tests)
+      assert.ok(read(file).includes(title), `${rule}: ${file} has the test "${title}"`);
+  }
+});

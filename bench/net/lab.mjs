@@ -53,12 +53,15 @@ export class Lab {
   #profiles = 0;
   site;
 
-  /** @param homes One access link per viewer, see {@link HOME}. */
-  static async open(homes) {
+  /**
+   * @param homes One access link per viewer, see {@link HOME}.
+   * @param root The folder of the origin's media (default: the film).
+   */
+  static async open(homes, { root } = {}) {
     const lab = new Lab();
     for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, lab.#onSignal);
     try {
-      await lab.#open(homes);
+      await lab.#open(homes, root);
       return lab;
     } catch (error) {
       await lab.close();
@@ -66,7 +69,7 @@ export class Lab {
     }
   }
 
-  async #open(homes) {
+  async #open(homes, root) {
     const nodes = [DATA_CENTRE, ...homes].map((line, index) => ({
       ...line,
       ns: `ncb${process.pid}-${index}`,
@@ -83,7 +86,7 @@ export class Lab {
     }
     const [{ ns, address }] = nodes;
     const prefix = ["ip", "netns", "exec", ns];
-    this.site = await SiteProcess.start({ host: address, name: address, port: PORT, prefix });
+    this.site = await SiteProcess.start({ host: address, name: address, port: PORT, prefix, root });
   }
 
   #addNamespace(ns) {

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
-import { fetchIn, linked, openBlank, openRig, stats } from "./support/rig.mjs";
+import { fetchIn, linked, openBlank, openRig, stats, until } from "./support/rig.mjs";
 
 const MIB = 2 ** 20;
 
@@ -40,4 +40,29 @@ test("the day's upload budget ends uploads, and is kept over a reload", async (t
   assert.equal((await stats(giver)).bytes.uploaded, 0, "today is over for this profile");
 
   assert.deepEqual([...giver.errors, ...taker.errors], []);
+});
+
+test("R52: a page that asks for nothing opens no socket; its first accelerated request does", async (t) => {
+  const root = mkdtempSync(join(tmpdir(), "nearcast-good-"));
+  t.after(() => rmSync(root, { recursive: true, force: true }));
+  writeFileSync(join(root, "0.bin"), randomBytes(MIB));
+  const rig = await openRig({ root });
+  t.after(() => rig.close());
+  const countSockets = () => {
+    window.sockets = 0;
+    window.WebSocket = class extends WebSocket {
+      constructor(...args) {
+        super(...args);
+        window.sockets++;
+      }
+    };
+  };
+  const page = await openBlank(await rig.profile(), rig, { prepare: countSockets });
+  await until(page, () => window.nearcast.stats().role === "host");
+  await fetchIn(page, "/nearcast.js"); // not accelerated
+  assert.equal(await page.evaluate(() => window.sockets), 0);
+  assert.equal(await rig.index.metric("nearcast_viewers"), 0);
+  await fetchIn(page, "/media/0.bin");
+  await until(page, () => window.nearcast.stats().index === "open");
+  assert.equal(await page.evaluate(() => window.sockets), 1);
 });

@@ -35,7 +35,8 @@ async function setUp(t, names) {
     manifest: "/media/nearcast-manifest.json",
     "manifest-key": stdout.trim(),
   };
-  const open = async () => openBlank(await rig.profile(), rig, { options });
+  const open = async (more = {}) =>
+    openBlank(await rig.profile(), rig, { options: { ...options, ...more } });
   return { root, rig, sign, put, hashes, open };
 }
 
@@ -65,6 +66,55 @@ test("A7 (R7): signed active content is shared, byte for byte; unsigned never is
   assert.equal((await fetchIn(page, "/media/late.js")).hash, hashes["late.js"]);
   assert.equal((await stats(page)).bytes.mesh, afterSigned, "nobody signed it");
   assert.deepEqual([...seeder.errors, ...page.errors], []);
+});
+
+test("A7 (R7): active content is taken over in mid-body only where the publisher signed it", async (t) => {
+  // A script under a name that says nothing: the index attests it, as what a script fetches.
+  const script = () => {
+    const body = Buffer.from(`window.ran = (window.ran ?? 0) + 1; // ${"x".repeat(1_500_000)}`);
+    randomBytes(100_000)
+      .toString("hex")
+      .split("")
+      .forEach((letter, index) => {
+        body[1_000 + 7 * index] = letter.charCodeAt(0);
+      });
+    return body;
+  };
+  const { rig, sign, put, hashes, open } = await setUp(t, ["join.bin"]);
+  hashes["signed.bin"] = put("signed.bin", script());
+  await sign();
+  hashes["unsigned.bin"] = put("unsigned.bin", script());
+  const seeder = await open();
+  for (const name of Object.keys(hashes)) {
+    assert.equal((await fetchIn(seeder, `/media/${name}`)).hash, hashes[name]);
+  }
+  rig.origin.throttle({ rateBytesPerS: 250_000 });
+  const runIn = async (page, name) => {
+    await page.evaluate(
+      (src) =>
+        new Promise((resolve, reject) => {
+          const element = document.createElement("script");
+          Object.assign(element, { src, onload: resolve, onerror: reject });
+          document.head.append(element);
+        }),
+      `/media/${name}`,
+    );
+    assert.equal(await page.evaluate(() => window.ran), 1, `${name} ran`);
+  };
+  // Only such a worker sees scripts at all.
+  const worker = "/nearcast-sw.js?signed";
+  // Each is a newcomer's first request, so it begins at the origin.
+  const signed = await open({ worker });
+  await runIn(signed, "signed.bin");
+  assert.ok((await stats(signed)).bytes.mesh > 500_000, "a signed script goes on from the peer");
+  const data = await open({ worker });
+  assert.equal((await fetchIn(data, "/media/unsigned.bin")).hash, hashes["unsigned.bin"]);
+  assert.ok((await stats(data)).bytes.mesh > 500_000, "the same bytes do, as data");
+  const unsigned = await open({ worker });
+  await runIn(unsigned, "unsigned.bin");
+  await linked(unsigned, 1);
+  assert.equal((await stats(unsigned)).bytes.mesh, 0, "an unsigned script does not");
+  assert.deepEqual([...signed.errors, ...data.errors, ...unsigned.errors], []);
 });
 
 test("A2 (R3): a manifest with a wrong signature closes the mesh, and the page works", async (t) => {

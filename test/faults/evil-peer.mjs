@@ -10,7 +10,7 @@
  * @param script What it does, each a chance from 0 to 1 for each piece unless said:
  *   `corrupt` turns one bit of the piece; `stallAt` sends that share of every piece and no more; `refuse` answers ABSENT
  *   for what it announced; `misplace` sends a block at a wrong offset; `garble` sends a frame that is none; `lie` tells
- *   of pieces that it has not; `flood` sends so many blocks nobody asked for after each piece; `bytesPerS` slows all;
+ *   of pieces that it has not; `replay` sends for each piece what it sent for its very first one; `flood` sends so many blocks nobody asked for after each piece; `bytesPerS` slows all;
  *   `seed` makes the chances repeatable.
  */
 export function misbehave(script) {
@@ -83,6 +83,16 @@ export function misbehave(script) {
       if (channel.readyState === "open") send.call(channel, rubbish);
     }
   };
+  /** By offset within the piece: what was sent first. */
+  const first = new Map();
+  const replay = (bytes, id) => {
+    const offset = new DataView(bytes.buffer).getUint32(5);
+    const old = first.get(offset);
+    if (!old) first.set(offset, { id, data: bytes.slice(BLOCK) });
+    if (!old || old.id === id || old.data.byteLength !== bytes.byteLength - BLOCK) return;
+    bytes.set(old.data, BLOCK);
+    bend();
+  };
   const spoil = (bytes, { corrupt, misplace, garble }) => {
     const view = new DataView(bytes.buffer);
     const offset = view.getUint32(5);
@@ -97,6 +107,7 @@ export function misbehave(script) {
     const fate = fateOf(channel, id);
     if (fate.refuse) return refuse(channel, id, fate);
     if (offset + bytes.byteLength - BLOCK >= PIECE_BYTES * (script.stallAt ?? 2)) return bend();
+    if (script.replay) replay(bytes, id);
     spoil(bytes, fate);
     if (script.bytesPerS) slowly(channel, bytes);
     else send.call(channel, bytes);

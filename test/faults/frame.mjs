@@ -17,6 +17,8 @@
  *     rig          more options of `openRig`
  *     prepareStage `(stage) =>` before the victim comes
  *     preferences  of Firefox
+ *     open         `(row) =>` a stage of its own, for what one machine's own network cannot show
+ *     missing      `() =>` what this machine lacks for it, in words; such a row is left out
  *     inject       `(stage) =>` breaks something, once, when all are linked
  *     during       `(stage, path) =>` breaks something while the victim's request runs, each time
  *     run          `(page, path, stage) =>` the request (default: {@link timedFetch} of the whole file)
@@ -30,7 +32,7 @@
  */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { linked, openBlank, openRig } from "../e2e/support/rig.mjs";
@@ -41,6 +43,17 @@ const FILES = 8;
 const FILE_BYTES = 2 ** 20;
 /** A CDN as from a good line: the mesh has time to be useful, and a fault has time to hurt. */
 export const LINE = { rateBytesPerS: 4_000_000, delayMs: 40 };
+
+/** A row's `rig` with the worker of the build, with something in front of it. */
+export const workerWith = (script, change = (text) => text) => ({
+  files: {
+    "/nearcast-sw.js": () => ({
+      type: "text/javascript",
+      headers: { "Cache-Control": "no-cache" },
+      body: `${script}\n${change(readFileSync("dist/nearcast-sw.js", "utf8"))}`,
+    }),
+  },
+});
 
 /** `fetch()` in the page, timed there: status, bytes, hash, first and last byte in milliseconds, or the error. */
 export function timedFetch(page, path, init = {}) {
@@ -80,8 +93,8 @@ const sameAnswer = (ours, twin) =>
   ours.hash === twin.hash &&
   ours.error === twin.error;
 
-/** Sets the stage of one row; `close()` ends all of it. */
-async function openStage(row, browserName) {
+/** A folder of {@link FILES} files and `join.bin`, and the hash of each by its path. */
+export function makeFiles() {
   const folder = mkdtempSync(join(tmpdir(), "nearcast-faults-"));
   const hashes = {};
   for (const name of ["join", ...Array(FILES).keys()]) {
@@ -89,6 +102,13 @@ async function openStage(row, browserName) {
     hashes[`/media/${name}.bin`] = createHash("sha256").update(bytes).digest("hex");
     writeFileSync(join(folder, `${name}.bin`), bytes);
   }
+  const paths = Array.from({ length: FILES }, (_, index) => `/media/${index}.bin`);
+  return { folder, hashes, paths };
+}
+
+/** Sets the stage of one row; `close()` ends all of it. */
+async function openStage(row, browserName) {
+  const { folder, hashes, paths } = makeFiles();
   const rig = await openRig({ root: folder, ...row.rig });
   const close = async () => {
     await rig.close();
@@ -96,7 +116,6 @@ async function openStage(row, browserName) {
   };
   try {
     const browser = await rig.launch(browserName, { preferences: row.preferences });
-    const paths = Array.from({ length: FILES }, (_, index) => `/media/${index}.bin`);
     const stage = { rig, folder, browser, browserName, paths, hashes, profiles: {}, close };
     const open = async (how = {}) => openBlank(await rig.context(browser), rig, how);
     stage.twin = await (await rig.context(browser)).open("/blank?off");
@@ -131,7 +150,7 @@ export async function playRow(row, { browser = "chromium", samples = row.samples
   let stage;
   const added = [];
   try {
-    stage = await openStage(row, browser);
+    stage = await (row.open ?? openStage)(row, browser);
     await row.inject?.(stage);
     for (const path of stage.paths.slice(0, samples)) {
       const twin = await run(stage.twin, path, stage);

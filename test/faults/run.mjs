@@ -111,6 +111,11 @@ async function main() {
         (row.browsers ?? ["chromium", "firefox"]).includes(browser),
     );
     for (const row of chosen) {
+      const missing = row.missing?.();
+      if (missing) {
+        console.log(`row ${row.row} is not played, ${row.name}: ${missing}`);
+        continue;
+      }
       const result = await playRow(row, { browser, samples });
       results.push(result);
       console.error(cellsOf(result).join(" | "));

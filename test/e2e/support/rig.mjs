@@ -31,6 +31,7 @@ export const fileHash = (path) => sha256(readFileSync(join(media.dir, decodeURIC
  * Everything a test needs; `close()` ends what was started.
  *
  * @param pages More pages of the site: bodies by path, before the script tag.
+ * @param pageHeaders Headers of all its pages.
  * @param files More files of the site: `{ type, body, headers }` by path, or a function that returns one.
  * @param intercept Sees each request for the origin's files first; `true` says that it answers.
  * @param lab Answers all below `/lab/`, on the site and on the CDN; the index attests it over HTTP.
@@ -42,6 +43,7 @@ export async function openRig({
   delayMs = 0,
   root = media.dir,
   pages = {},
+  pageHeaders = {},
   files = {},
   intercept = () => false,
   lab,
@@ -58,7 +60,11 @@ export async function openRig({
       return intercept(req, res) ? undefined : sample.handle(req, res);
     },
   };
-  const content = { pages: { ...PAGES, ...pages }, files: { ...siteFiles(), ...files } };
+  const content = {
+    pages: { ...PAGES, ...pages },
+    pageHeaders,
+    files: { ...siteFiles(), ...files },
+  };
   const site = createServer((req, res) => serve(req, res, origin, content));
   site.listen(0, "127.0.0.1");
   await once(site, "listening");
@@ -353,13 +359,14 @@ const BUILT = {
   "/vendor/hls.min.js": "node_modules/hls.js/dist/hls.min.js",
 };
 
-function serve(req, res, origin, { pages, files }) {
+function serve(req, res, origin, { pages, pageHeaders, files }) {
   const { pathname, searchParams } = new URL(req.url, "http://site");
   if (origin.owns(pathname)) return origin.handle(req, res);
   const page = pages[pathname];
   if (page !== undefined) {
     res.setHeader("Content-Type", "text/html; charset=utf-8");
     res.setHeader("Cache-Control", "no-store");
+    for (const [name, value] of Object.entries(pageHeaders)) res.setHeader(name, value);
     res.end(
       `<!doctype html><meta charset="utf-8"><title>test</title>${page}${tagOf(searchParams)}`,
     );

@@ -1,9 +1,8 @@
 /**
- * Rows 16 to 25 and 47 to 50: the origin fails, lies, changes its mind or answers in unusual ways. Who is alone
+ * Rows 16 to 25, 47 and 48: the origin fails, lies, changes its mind or answers in unusual ways. Who is alone
  * (`seeders: []`) gets exactly what the twin gets; who has peers may be better off: then it is the right bytes.
  *
- * Not here: row 46, 4 GiB through a worker take longer than a row may; row 49, which `test/e2e/parity.test.mjs` plays
- * whole; of row 50 the pages with COEP, whose headers the rig's pages cannot carry.
+ * Not here: row 49, which `test/e2e/parity.test.mjs` plays whole.
  * @module
  */
 import assert from "node:assert/strict";
@@ -149,31 +148,6 @@ const fifty = (page, path) =>
     return { status: answers.size, hash: [...answers].join(), ms: performance.now() - startMs };
   }, path);
 
-/** What a page sees of another origin's file, in each mode. */
-const modes = (page, path, { rig }) =>
-  page.evaluate(async (target) => {
-    const startMs = performance.now();
-    const seen = [];
-    for (const init of [
-      { mode: "no-cors" },
-      { mode: "no-cors", credentials: "include" },
-      { mode: "cors", credentials: "include" },
-      { mode: "cors", redirect: "manual" },
-      { mode: "same-origin" },
-    ]) {
-      seen.push(
-        await fetch(target, init).then(
-          async ({ type, status, headers, body }) => [
-            ...[init.mode === "cors" ? "" : type, status, body === null],
-            [...headers].filter(([name]) => !/^(date|connection|keep-alive)$/.test(name)),
-          ],
-          ({ name }) => name,
-        ),
-      );
-    }
-    return { status: 0, hash: JSON.stringify(seen), ms: performance.now() - startMs };
-  }, `${rig.cdn}${path}`);
-
 const withPeers = { equal: rescued };
 
 export const originRows = [
@@ -282,9 +256,4 @@ export const originRows = [
     ...{ allowedMs: 100, run: seekStorm },
   },
   { row: 48, name: "fifty requests for one file at once", allowedMs: 50, run: fifty },
-  {
-    ...{ row: 50, name: "modes and credentials across origins", allowedMs: 50, run: modes },
-    victim: ({ rig }) => ({ options: { include: `/media/** ${rig.cdn}/media/**` } }),
-    samples: 1,
-  },
 ];

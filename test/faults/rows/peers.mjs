@@ -1,5 +1,8 @@
 /** Rows 1 to 8: peers that leave, lie, stall and send rubbish. */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { stats, until } from "../../e2e/support/rig.mjs";
 import { misbehave } from "../evil-peer.mjs";
 
@@ -113,5 +116,34 @@ export const peerRows = [
       evil({ refuse: 1 }),
       evil({ bytesPerS: 1_000 }),
     ],
+  },
+  {
+    row: 8,
+    name: "a peer sends an old segment's bytes for each new one",
+    allowedMs: 300,
+    fast: true,
+    samples: 1,
+    seeders: [evil({ replay: 1 })],
+    async check(stage) {
+      await cutOff(stage);
+      assert.ok((await stats(stage.victim)).bytes.rejected > 0, "the old bytes came");
+    },
+  },
+  {
+    row: 8,
+    name: "a peer holds the old version of a file that was replaced: one version, never both",
+    allowedMs: 250,
+    // After the peer has the old ones, and before the victim comes. A shared cache may give the old one for as long as
+    // the origin called it fresh; the index looks again every two seconds.
+    prepareStage: (stage) => {
+      for (const path of stage.paths) {
+        const bytes = randomBytes(2 ** 20);
+        writeFileSync(join(stage.folder, path.split("/").at(-1)), bytes);
+      }
+    },
+    equal: (ours, twin, { hashes }, path) =>
+      ours.status === 200 && [twin.hash, hashes[path]].includes(ours.hash),
+    check: ({ hashes }, { twin, path }) =>
+      assert.notEqual(twin.hash, hashes[path], "the file has another version now"),
   },
 ];
