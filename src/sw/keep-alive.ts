@@ -1,5 +1,5 @@
 /**
- * Keeps the worker running for as long as a body does. Browsers differ (measured, docs/decisions/0024): Firefox stops a
+ * Keeps the worker running for as long as a body does. Browsers differ (measured, docs/decisions/0025): Firefox stops a
  * worker 30 s after its last event, 60 s with `waitUntil()`, and a body that is cut by that looks complete to the page;
  * Chromium lets a body run on, but stops the worker after 5 minutes of one `waitUntil()`. So no event is held for
  * long, and pages are asked to send one now and then.
