@@ -162,7 +162,8 @@ export async function playRow(row, { browser = "chromium", samples = row.samples
       assert.ok(result.equal, `got ${JSON.stringify(ours)}, the twin ${JSON.stringify(twin)}`);
       await row.check?.(stage, { ours, twin, path });
     }
-    for (const page of [stage.victim, ...stage.seeders]) assert.deepEqual(page.errors, []);
+    const errors = [stage.victim, ...stage.seeders].flatMap((page) => page.errors);
+    assert.ok(errors.length === 0, `uncaught in a page: ${errors.join("; ")}`);
     result.addedMs = Math.round(median(added));
     result.ok = result.addedMs <= allowedMs + NOISE_MS;
     if (!result.ok) result.problem = `later by ${added.map(Math.round).join(", ")} ms`;
