@@ -6,15 +6,11 @@
  * @module
  */
 import { CONNECTIONS_MAX } from "../../protocol/limits.js";
-import type {
-  Distance,
-  NeighbourHint,
-  Neighbourhood,
-  PeerHint,
-} from "../../protocol/signal-messages.js";
+import type { Distance, Neighbourhood, PeerHint } from "../../protocol/signal-messages.js";
 import type { Connection } from "../signaling/peerjs-peer.js";
 import { Candidates } from "./candidates.js";
 import { type LinkHandlers, PeerLink } from "./peer-link.js";
+import { type Role, WantedPeers } from "./wanted-peers.js";
 
 export interface NeighbourHandlers extends LinkHandlers {
   onClosed(link: PeerLink): void;
@@ -29,20 +25,6 @@ export interface NeighboursOptions {
   readonly handlers: NeighbourHandlers;
 }
 
-/**
- * What a linked peer is to this viewer. Election ranks over members (all of whom rank the same); a bridge
- * is the way to another clique; others are neither: candidates, holders of something, former members.
- */
-export type Role = "member" | "bridge" | "other";
-
-/** Someone the server wants this viewer to be linked with. */
-interface Wanted {
-  readonly role: "member" | "bridge";
-  readonly dials: boolean;
-  /** Not dialled before: the other one may, or it has just gone. */
-  dialAtMs: number;
-}
-
 /** Links on their way, whoever began them (rule R46); some of these places are left to callers. */
 const PENDING_MAX = 8;
 const DIALLED_MAX = 5;
@@ -51,10 +33,6 @@ const OPEN_TIMEOUT_MS = 5_000;
 /** A peer that could not be reached, or lied, is left alone. */
 const UNREACHABLE_MS = 60_000;
 const BANNED_MS = 600_000;
-/** A neighbour that was lost is dialled again: the server says soon if it is gone for good. */
-const REDIAL_MS = 1_500;
-/** The one who does not dial waits so long for the other, then does. */
-const CALL_WAIT_MS = 3_000;
 /** Links to others than the clique and its bridges that are looked for, against eclipses (rule R67). */
 const OTHERS_WANTED = 2;
 /** How often the least used of these gives way to a candidate. */
@@ -66,7 +44,7 @@ const WAITED_FOR_MS = 2_000;
 export class Neighbours {
   readonly #options: NeighboursOptions;
   readonly #links = new Map<string, PeerLink>();
-  readonly #wanted = new Map<string, Wanted>();
+  readonly #wanted: WantedPeers;
   readonly #candidates: Candidates;
   /** Bytes of each link at the last churn. */
   readonly #bytesBefore = new WeakMap<PeerLink, number>();
@@ -79,6 +57,7 @@ export class Neighbours {
     this.#options = options;
     this.#churnedMs = options.now();
     this.#candidates = new Candidates(options.now);
+    this.#wanted = new WantedPeers(options.now, options.random);
   }
 
   /** This viewer's own id, once the server issued it. */
@@ -115,7 +94,7 @@ export class Neighbours {
   }
 
   roleOf(peerId: string): Role {
-    return this.#wanted.get(peerId)?.role ?? "other";
+    return this.#wanted.roleOf(peerId);
   }
 
   distanceOf(peerId: string): Distance {
@@ -127,23 +106,10 @@ export class Neighbours {
     this.#closed = false;
     this.#neighbourhood = neighbourhood;
     const { members, bridges } = neighbourhood;
-    const before = new Map(this.#wanted);
-    this.#wanted.clear();
-    const want = (hint: NeighbourHint, role: Wanted["role"]) => {
-      const [peerId, distance, dials] = hint;
-      const waitMs = dials ? 0 : CALL_WAIT_MS;
-      const dialAtMs = before.get(peerId)?.dialAtMs ?? this.#options.now() + waitMs;
+    for (const [peerId, distance] of [...bridges, ...members]) {
       this.#candidates.place(peerId, distance);
-      this.#wanted.set(peerId, { role, dials, dialAtMs });
-    };
-    // Near ones first; among equals another order for each viewer, or all would call the same at once.
-    const order = (hints: readonly NeighbourHint[]) =>
-      hints
-        .map((hint) => ({ hint, key: hint[1] + this.#options.random() }))
-        .sort((a, b) => a.key - b.key)
-        .map(({ hint }) => hint);
-    for (const [peerId, distance, dials] of bridges) want([peerId, distance, dials], "bridge");
-    for (const hint of order(members)) want(hint, "member");
+    }
+    this.#wanted.settle(neighbourhood);
     this.#fill();
   }
 
@@ -223,10 +189,7 @@ export class Neighbours {
   /** Dials as many of those who are wanted as may be on their way at once. */
   #fill(): void {
     if (this.#closed) return;
-    const nowMs = this.#options.now();
-    for (const [peerId, { dialAtMs }] of this.#wanted) {
-      if (dialAtMs <= nowMs) this.#dial(peerId, DIALLED_MAX);
-    }
+    for (const peerId of this.#wanted.due()) this.#dial(peerId, DIALLED_MAX);
     const max = this.#neighbourhood ? OTHERS_WANTED : this.#options.linksMax;
     while (this.#others().length < max && this.#links.size < this.#options.linksMax) {
       const peerId = this.#candidates.take(this.#isNew);
@@ -294,9 +257,8 @@ export class Neighbours {
     const replaced = this.#links.get(peerId) !== link;
     if (!replaced) {
       this.#links.delete(peerId);
-      const wanted = this.#wanted.get(peerId);
-      if (wanted) wanted.dialAtMs = this.#options.now() + (wanted.dials ? REDIAL_MS : CALL_WAIT_MS);
-      if (!link.everOpen) this.#candidates.failed(peerId, wanted !== undefined);
+      this.#wanted.lost(peerId);
+      if (!link.everOpen) this.#candidates.failed(peerId, this.#wanted.has(peerId));
     }
     this.#options.handlers.onClosed(link);
     if (!replaced) this.#fill();
