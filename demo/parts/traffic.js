@@ -24,8 +24,11 @@ export class Totals {
     const percent = (source) => (100 * bytes[source]) / total;
     // Rounded down, so that 100 % means that the origin really sent nothing.
     this.#offload.textContent = `${Math.floor(100 - percent("origin"))} %`;
-    for (const source of SOURCES)
-      this.#bar.querySelector(`.${source}`).style.flexGrow = percent(source);
+    for (const source of SOURCES) {
+      const part = this.#bar.querySelector(`.${source}`);
+      part.style.flexGrow = percent(source);
+      part.hidden = bytes[source] === 0; // or the gap beside it would show
+    }
     this.#bar.ariaLabel = SOURCES.map(
       (source) => `${SOURCE_NAMES[source]} ${Math.round(percent(source))} %`,
     ).join(", ");
