@@ -66,9 +66,9 @@ export class Mesh {
   hopeful(viewer: Viewer): boolean {
     if (!viewer.connected) return false;
     const { nowMs } = this.#world;
+    if (nowMs < viewer.indexJoinedMs) return true;
     return (
-      nowMs < viewer.indexJoinedMs ||
-      viewer.pendingLinks > 0 ||
+      (viewer.pendingLinks > 0 && viewer.links.size === 0) ||
       viewer.asking > 0 ||
       nowMs - viewer.lastGreetMs < FRESH_MS
     );

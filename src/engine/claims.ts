@@ -9,13 +9,24 @@ import type { PieceRange } from "../protocol/asset.js";
 interface Claim {
   readonly peerId: string;
   readonly pieces: PieceRange;
+  readonly sinceMs: number;
   untilMs: number;
+}
+
+/** How long an origin needs, as far as this viewer knows. */
+export interface OriginPace {
+  readonly firstByteMs: number;
+  readonly pieceMs: number;
 }
 
 const NONE: readonly Claim[] = [];
 
-/** Without progress for so long, the next in rank takes over. */
+/** Without progress for so long, the next in rank takes over; or for as long as the origin needs for so many pieces. */
 const LEASE_MS = 2_000;
+const LEASE_PIECES = 3;
+const LEASE_MAX_MS = 8_000;
+/** A claim may take so many times what the origin needs: somebody else's line is not this one. */
+const LATE_FACTOR = 2;
 /** Ended leases are remembered for a while: the next in rank counts from their end. */
 const REMEMBERED_MS = 10_000;
 const CLAIMS_PER_ASSET_MAX = 256;
@@ -26,8 +37,13 @@ const RELAYS_BURST = 32;
 
 export class Claims {
   readonly #byAsset = new Map<string, Claim[]>();
+  readonly #pace: () => OriginPace;
   #relays = RELAYS_BURST;
   #relaysAtMs = 0;
+
+  constructor(pace: () => OriginPace) {
+    this.#pace = pace;
+  }
 
   /**
    * @param pieces An empty range takes back what the peer has claimed of the asset.
@@ -42,7 +58,7 @@ export class Claims {
     const known = (this.#byAsset.get(assetId) ?? []).filter(
       ({ untilMs }) => untilMs + REMEMBERED_MS > nowMs,
     );
-    known.push({ peerId, pieces, untilMs: nowMs + LEASE_MS });
+    known.push({ peerId, pieces, sinceMs: nowMs, untilMs: nowMs + this.#leaseMs });
     this.#byAsset.delete(assetId);
     this.#byAsset.set(assetId, known.slice(-CLAIMS_PER_ASSET_MAX));
     const [oldest] = this.#byAsset.keys();
@@ -63,13 +79,17 @@ export class Claims {
   /** The peer showed progress with the asset. */
   renew(peerId: string, assetId: string, nowMs: number): void {
     for (const claim of this.#byAsset.get(assetId) ?? NONE) {
-      if (claim.peerId === peerId && claim.untilMs > nowMs) claim.untilMs = nowMs + LEASE_MS;
+      if (claim.peerId === peerId && claim.untilMs > nowMs) claim.untilMs = nowMs + this.#leaseMs;
     }
   }
 
   /** The peer left: its leases end now. */
   end(peerId: string, nowMs: number): void {
     for (const assetId of this.#byAsset.keys()) this.#takeBack(peerId, assetId, nowMs);
+  }
+
+  get #leaseMs(): number {
+    return Math.min(LEASE_MAX_MS, Math.max(LEASE_MS, LEASE_PIECES * this.#pace().pieceMs));
   }
 
   #takeBack(peerId: string, assetId: string, nowMs: number): void {
@@ -81,6 +101,15 @@ export class Claims {
   /** Whether somebody is bringing the piece. */
   covers(assetId: string, piece: number, nowMs: number): boolean {
     return (this.endMs(assetId, piece) ?? 0) > nowMs;
+  }
+
+  /** Whether somebody has not brought the piece in the time in which the origin would have: no claim on it counts then. */
+  overdue(assetId: string, piece: number, nowMs: number): boolean {
+    const { firstByteMs, pieceMs } = this.#pace();
+    return (this.#byAsset.get(assetId) ?? NONE).some(({ pieces: { from, to }, sinceMs }) => {
+      if (piece < from || piece >= to) return false;
+      return nowMs > sinceMs + firstByteMs + LATE_FACTOR * (piece - from + 1) * pieceMs;
+    });
   }
 
   /** When the last lease on the piece ends or ended; `undefined` if there was none. */

@@ -3,6 +3,7 @@
  * @module
  */
 import { Ewma } from "../core/ewma.js";
+import { PIECE_BYTES } from "../protocol/limits.js";
 import { LineRate } from "./line-rate.js";
 
 /** Assumed until measured: a plain CDN over a plain line (20 Mbit/s, 60 ms to the first byte). */
@@ -27,21 +28,27 @@ export class OriginSource {
     return this.#firstByte.value ?? FIRST_BYTE_MS;
   }
 
+  /** Expected times to the first byte and for one piece after it, in milliseconds. */
+  get pace(): { firstByteMs: number; pieceMs: number } {
+    return { firstByteMs: this.firstByteMs, pieceMs: PIECE_BYTES / this.rateBytesPerMs };
+  }
+
   /** Expected time to fetch `bytes`, in milliseconds. */
   expectedMs(bytes: number): number {
     return this.firstByteMs + bytes / this.rateBytesPerMs;
   }
 
-  /** One response: time to its first piece, then `bytes` in `durationMs` after that. */
-  /** The same as a player measures it: with the time to the first byte. */
+  /** One response as a player measures it: `bytes` in `durationMs`, with the time to the first byte. */
   sampleLine(bytes: number, durationMs: number): void {
     this.#line.add(bytes, durationMs);
   }
 
+  /** Time from asking to the first piece. */
   sampleFirstByte(durationMs: number): void {
     this.#firstByte.add(durationMs);
   }
 
+  /** `bytes` that came in `durationMs` after the first ones. */
   sampleRate(bytes: number, durationMs: number): void {
     this.#rate.add(bytes / Math.max(0.5, durationMs));
   }

@@ -98,13 +98,17 @@ export class OriginTurns {
     return nowMs >= this.#turnMs(request, piece, alone ? Math.min(rank, STEPS_MAX) : rank);
   }
 
-  /** When a rank's turn comes: counted from the request, or from when the last fetcher fell silent. */
-  #turnMs({ asked, openedMs, deadlineMs }: RequestState, piece: number, rank: number): number {
-    const sinceMs = Math.max(openedMs, this.#claims.endMs(asked.assetId, piece) ?? 0);
+  /** When a rank's turn comes: counted from the end of the wait for others, or from when the last fetcher fell silent. */
+  #turnMs(request: RequestState, piece: number, rank: number): number {
+    const { asked, openedMs, hopedMs, deadlineMs } = request;
     const controlMs = Math.max(STEP_MIN_MS, 0.75 * this.#suppliers.rttMaxMs + 20);
     const spareMs = (deadlineMs - openedMs) * STEP_SPARE_RATIO;
     const stepMs = Math.min(STEP_MAX_MS, Math.max(controlMs, spareMs));
-    return sinceMs + Math.min(TURN_MAX_MS, rank * stepMs);
+    const silentMs = this.#claims.endMs(asked.assetId, piece) ?? 0;
+    return Math.max(
+      Math.min(hopedMs + rank * stepMs, openedMs + TURN_MAX_MS),
+      silentMs + Math.min(TURN_MAX_MS, rank * stepMs),
+    );
   }
 
   /**
@@ -128,18 +132,21 @@ export class OriginTurns {
     );
     const room = owed.size > aheadPieces / 2 ? 0 : Math.min(count, aheadPieces - owed.size);
     if (room === 0) return [];
-    if (deadlineMs - nowMs < SWAP_MS) {
+    const neededMs = this.#origin.expectedMs((open.length + owed.size) * PIECE_BYTES);
+    // An origin that needs longer than that has no time to bring anything twice, however late it is.
+    if (deadlineMs - nowMs < SWAP_MS && neededMs < SWAP_MS) {
       const start = open.length - count;
       return open.slice(start, start + room);
     }
     const supply = this.#suppliers.supplyOf(assetId, have);
     // Alone it could still be in time: neighbours may bring what they claimed, and have their turn.
-    const neededMs = this.#origin.expectedMs((open.length + owed.size) * PIECE_BYTES);
     const lagMs = Math.min(LAG_MAX_MS, neededMs * LAG_RATIO);
     const behind = nowMs + neededMs > deadlineMs + lagMs;
     const ranked = open.flatMap((piece) => {
-      if (this.#claims.covers(assetId, piece, nowMs))
-        return behind ? [{ piece, rank: CLAIMED }] : [];
+      if (this.#claims.covers(assetId, piece, nowMs)) {
+        const given = behind && this.#claims.overdue(assetId, piece, nowMs);
+        return given ? [{ piece, rank: CLAIMED }] : [];
+      }
       const rank = this.#election.rankOf(assetId, piece);
       const held = supply.holderCount(piece) > 0;
       return held || nowMs >= this.#turnMs(request, piece, rank) ? [{ piece, rank }] : [];

@@ -42,8 +42,8 @@ const AHEAD_PIECES_MAX = 4;
 export class Planner {
   readonly #suppliers = new Suppliers();
   readonly #requests = new Map<number, RequestState>();
-  readonly #claims = new Claims();
   readonly #origin = new OriginSource();
+  readonly #claims = new Claims(() => this.#origin.pace);
   readonly #election = new Election(() => this.#suppliers.ids);
   readonly #turns = new OriginTurns({
     ...{ suppliers: this.#suppliers, claims: this.#claims },
@@ -322,7 +322,10 @@ export class Planner {
 
   /** Rule 2. */
   #fetchOrphans(request: RequestState, orphans: readonly number[], nowMs: number): Command[] {
-    if (nowMs < request.asked.patientUntilMs && this.#hopeful()) return [];
+    if (nowMs < request.asked.patientUntilMs && this.#hopeful()) {
+      request.hopedMs = nowMs;
+      return [];
+    }
     if (!request.originUsable) return [{ type: "fail", requestId: request.asked.id }];
     return this.#fetch(request, this.#turns.ownOf(request, orphans, nowMs), nowMs);
   }

@@ -44,6 +44,8 @@ export class RequestState {
   attestedTo: number;
   /** First piece that the page has not taken yet. */
   position: number;
+  /** When it last waited for links or holders that were on their way: elections begin after that. */
+  hopedMs: number;
   /** Pieces that a peer refused or was silent about: past the deadline nobody else is tried. */
   readonly #missed: PieceSet;
   #originRuns = 0;
@@ -54,6 +56,7 @@ export class RequestState {
   constructor(asked: PlannedRequest, have: PieceSet, nowMs: number) {
     this.asked = asked;
     this.openedMs = nowMs;
+    this.hopedMs = nowMs;
     this.have = have;
     this.owed = new PieceSet(asked.pieceCount);
     this.#missed = new PieceSet(asked.pieceCount);

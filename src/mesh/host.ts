@@ -338,9 +338,11 @@ export class MeshHost {
   #hopeful(): boolean {
     const { reachable, newcomer, index } = this.#membership;
     if (!reachable) return false;
+    // With one link open the election can begin: who is linked later hears the claims that stand (5.2 copies of a
+    // crowd's second segment when all were waited for, then 2.4).
+    const alone = !this.#planner.linked;
     return (
-      newcomer ||
-      this.#neighbours.pending ||
+      (alone && (newcomer || this.#neighbours.pending)) ||
       (index?.asking ?? false) ||
       this.#gossip.fresh(this.#options.now())
     );

@@ -37,8 +37,7 @@ const BANNED_MS = 600_000;
 const OTHERS_WANTED = 2;
 /** How often the least used of these gives way to a candidate. */
 const CHURN_MS = 30_000;
-/** With so many links, one that is on its way is not waited for. */
-const ENOUGH_LINKS = 6;
+/** A link that takes longer is not waited for. */
 const WAITED_FOR_MS = 2_000;
 
 export class Neighbours {
@@ -70,11 +69,10 @@ export class Neighbours {
     return [...this.#links.values()].filter((link) => link.open);
   }
 
-  /** Whether links are on their way that are worth waiting for. */
+  /** Whether links are on their way. */
   get pending(): boolean {
     const sinceMs = this.#options.now() - WAITED_FOR_MS;
-    const coming = [...this.#links.values()].some((link) => !link.open && link.sinceMs > sinceMs);
-    return coming && this.open.length < ENOUGH_LINKS;
+    return [...this.#links.values()].some((link) => !link.open && link.sinceMs > sinceMs);
   }
 
   /** The clique and its bridges as the server last named them, linked or not. */
