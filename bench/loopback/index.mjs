@@ -3,6 +3,7 @@ import { cache } from "./cache.mjs";
 import { control } from "./control.mjs";
 import { hit } from "./hit.mjs";
 import { passthrough } from "./passthrough.mjs";
+import { redis } from "./redis.mjs";
 import { unmatched } from "./unmatched.mjs";
 
-export const benchmarks = { control, passthrough, hit, cache, unmatched };
+export const benchmarks = { control, passthrough, hit, cache, unmatched, redis };

@@ -119,7 +119,7 @@ test("decodeSample() takes what encodeSample() made for this place and moment, a
   ];
   const at = { seal, place: "key node", nowMs: 1_000_000 };
   const text = records.encodeSample(viewers, at);
-  assert.deepEqual(records.decodeSample(text, at), viewers);
+  assert.deepEqual(records.decodeSample(text, at), { atMs: 1_000_000, viewers });
   assert.equal(records.decodeSample(text, { ...at, place: "other node" }), undefined);
   assert.equal(records.decodeSample(text, { ...at, nowMs: 1_100_000 }), undefined);
   assert.equal(
@@ -144,26 +144,38 @@ test("decodeSample() takes what encodeSample() made for this place and moment, a
 
 test("FarViewers spreads a crowd over the viewers it knows, and names none of a node that is gone", () => {
   const far = new FarViewers(seeded(7));
-  const viewer = (n, node) => ({
+  const [left, right] = ["0".repeat(16), "1".repeat(16)];
+  const viewer = (n, atMs) => ({
     id: `viewer${n}`,
     address: `a${n}`,
     prefix: `p${n}`,
-    loadPercent: 0,
-    windows: "all",
-    node,
+    ...{ loadPercent: 0, windows: "all", atMs },
+    node: n < 16 ? left : right,
   });
-  const found = Array.from({ length: 32 }, (_, n) =>
-    viewer(n, n < 16 ? "0".repeat(16) : "1".repeat(16)),
-  );
+  const all = (atMs) => Array.from({ length: 32 }, (_, n) => viewer(n, atMs));
+  const choose = (atMs, nowMs) =>
+    far
+      .choose({ address: "me", prefix: "me" }, all(atMs), nowMs)
+      .map(([id]) => Number(id.slice(6)));
   const named = new Map();
   for (let n = 0; n < 400; n++) {
-    for (const [id] of far.choose({ address: "me", prefix: "me" }, found, n))
-      named.set(id, (named.get(id) ?? 0) + 1);
+    for (const id of choose(0, n)) named.set(id, (named.get(id) ?? 0) + 1);
   }
   assert.equal(named.size, 32);
   assert.ok(Math.max(...named.values()) < 3 * Math.min(...named.values()));
-  far.lost("0".repeat(16), 500);
-  const left = far.choose({ address: "me", prefix: "me" }, found, 600).map(([id]) => id);
-  assert.equal(left.length, 8);
-  assert.ok(left.every((id) => Number(id.slice(6)) >= 16));
+  far.lost(left, 500);
+  assert.equal(choose(499, 600).length, 8);
+  assert.ok(choose(499, 600).every((n) => n >= 16));
+  // Started again, or heard of: it writes new records.
+  assert.ok(
+    Array.from({ length: 20 }, () => choose(501, 600))
+      .flat()
+      .some((n) => n < 16),
+  );
+  far.heard("viewer0", left, 700);
+  assert.ok(
+    Array.from({ length: 20 }, () => choose(499, 700))
+      .flat()
+      .some((n) => n < 16),
+  );
 });

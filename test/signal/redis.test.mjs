@@ -81,6 +81,29 @@ test("the newcomer is told of viewers at other nodes, beside those of its own", 
   assert.equal(peers.length, 8);
 });
 
+test("Redis is read only where a node's own viewers do not suffice, and once for all who ask at a time", {
+  skip: noRedis,
+}, async (t) => {
+  const { nodes } = await nodesFor(t);
+  const reads = () => metric(nodes[0], 'nearcast_shared_index_total{use="read"}');
+  const asker = await viewerFor(t, nodes[0]);
+  await asker.join(GROUP);
+  for (let n = 0; n < 4; n++) {
+    const holder = await viewerFor(t, nodes[0]);
+    await holder.join(GROUP);
+    holder.announce([[ASSET, "all"]]);
+    await holder.settled();
+  }
+  const before = await reads();
+  for (let n = 0; n < 5; n++) assert.equal((await holdersFor(asker)).length, 4);
+  assert.equal(await reads(), before);
+  const startMs = performance.now();
+  for (let n = 0; n < 20; n++) await holdersFor(asker, "BBBBBBBBBBBBBBBBBBBBBB");
+  const rounds = 1 + Math.ceil((performance.now() - startMs) / 700);
+  // Two keys: holders of all of it, and of the windows around.
+  assert.ok((await reads()) - before <= 2 * rounds);
+});
+
 test("OFFER, ANSWER, CANDIDATE and LEAVE reach viewers of other nodes, in order and with a stamped source", {
   skip: noRedis,
 }, async (t) => {

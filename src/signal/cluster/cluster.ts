@@ -3,17 +3,17 @@
  * through Redis, and answers for itself when Redis does not.
  * @module
  */
-import type { Locality } from "../locality.js";
 import type { Metrics } from "../metrics.js";
 import { Claims } from "./claims.js";
 import { FarViewers } from "./far-viewers.js";
 import type { Hop } from "./hop.js";
 import { Hops } from "./hops.js";
+import { Marks } from "./marks.js";
 import { Names } from "./names.js";
 import type { OtherNodes } from "./other-nodes.js";
 import { RedisLink } from "./redis-link.js";
 import type { Seal } from "./seal.js";
-import { markedLocality, SharedIndex, type SharedIndexOptions } from "./shared-index.js";
+import { SharedIndex, type SharedIndexOptions } from "./shared-index.js";
 
 export interface ClusterOptions {
   readonly urls: readonly string[];
@@ -35,12 +35,16 @@ export interface ClusterOptions {
   readonly onLost: (id: string) => void;
 }
 
+/** With so many holders here nobody else is asked. */
+const ENOUGH_HOLDERS = 4;
+
 /** Resolves after the first attempt to reach Redis. */
 export async function joinCluster(options: ClusterOptions): Promise<OtherNodes> {
   const { scope, seal, node, metrics, nowMs, random } = options;
   const names = new Names(scope, seal);
   const far = new FarViewers(random);
-  const common = { ...options, names, far };
+  const marks = new Marks(seal);
+  const common = { ...options, names, far, marks };
   let ears: Hops | undefined;
   let whenUp = () => {};
   const link = await RedisLink.open({
@@ -72,7 +76,6 @@ export async function joinCluster(options: ClusterOptions): Promise<OtherNodes> 
     index.writeAll();
     claims.renewAll();
   };
-  const marked = (locality: Locality) => markedLocality(seal, locality);
   return {
     status: () => ({
       state: link.state,
@@ -89,8 +92,8 @@ export async function joinCluster(options: ClusterOptions): Promise<OtherNodes> 
       }),
     tell: (change) => index.tell(change),
     holders: (asker, assetId, window, found) =>
-      index.holders(marked(asker), { assetId, window, found }),
-    members: (asker, groups) => index.members(marked(asker), groups),
+      found >= ENOUGH_HOLDERS ? undefined : index.holders(marks.of(asker), assetId, window),
+    members: (asker, groups) => index.members(marks.of(asker), groups),
     send: (hop) => (link.state === "down" ? false : hops.send(hop)),
   };
 }

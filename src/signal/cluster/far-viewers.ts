@@ -9,16 +9,15 @@ import { distanceOf, type Locality, mixCandidates } from "../locality.js";
 import { LruMap } from "../lru-map.js";
 import type { FarRecord } from "./records.js";
 
-/** A viewer's record and the node that wrote it. */
+/** A viewer's record, the node that wrote it and when. */
 export interface Found extends FarRecord {
   readonly node: string;
+  readonly atMs: number;
 }
 
 const ROUTES_MAX = 200_000;
 const NODES_MAX = 4_096;
 
-/** Nobody is sent to a node that did not answer, for so long: its records outlive it. */
-const LOST_MS = 30_000;
 /** A node that was not heard of for so long is not counted. */
 const HEARD_MS = 90_000;
 
@@ -35,7 +34,8 @@ interface Known {
 export class FarViewers {
   readonly #random: () => number;
   readonly #known = new LruMap<string, Known>(ROUTES_MAX);
-  readonly #lostUntilMs = new LruMap<string, number>(NODES_MAX);
+  /** Nobody is sent to a node by a record that is older than this: a node's records outlive it. */
+  readonly #lostMs = new LruMap<string, number>(NODES_MAX);
   readonly #heardMs = new LruMap<string, number>(NODES_MAX);
 
   /** @param random In [0, 1). */
@@ -54,7 +54,7 @@ export class FarViewers {
     if (known) known.node = node;
     else this.#known.set(id, { node, handOuts: 0, atMs: nowMs });
     this.#heardMs.set(node, nowMs);
-    this.#lostUntilMs.delete(node);
+    this.#lostMs.delete(node);
   }
 
   /** It is not there. */
@@ -64,13 +64,13 @@ export class FarViewers {
 
   /** Nobody listens at a node. */
   lost(node: string, nowMs: number): void {
-    this.#lostUntilMs.set(node, nowMs + LOST_MS);
+    this.#lostMs.set(node, nowMs);
     this.#heardMs.delete(node);
   }
 
-  /** A node's records are there. */
-  seen(node: string, nowMs: number): void {
-    if (!this.#isLost(node, nowMs)) this.#heardMs.set(node, nowMs);
+  /** A node's records are there, written at `atMs`. */
+  seen(node: string, atMs: number, nowMs: number): void {
+    if (this.#isAlive({ node, atMs })) this.#heardMs.set(node, nowMs);
   }
 
   /** Other nodes that live. */
@@ -86,9 +86,8 @@ export class FarViewers {
    * @param asker Its address and prefix as marks.
    */
   choose(asker: Locality, found: readonly Found[], nowMs: number): PeerHint[] {
-    const byId = new Map(
-      found.filter(({ node }) => !this.#isLost(node, nowMs)).map((viewer) => [viewer.id, viewer]),
-    );
+    const alive = found.filter((viewer) => this.#isAlive(viewer));
+    const byId = new Map(alive.map((viewer) => [viewer.id, viewer]));
     const candidates = [...byId.values()].map((viewer) => ({
       item: viewer,
       distance: distanceOf(asker, viewer),
@@ -103,8 +102,8 @@ export class FarViewers {
     });
   }
 
-  #isLost(node: string, nowMs: number): boolean {
-    return (this.#lostUntilMs.get(node) ?? 0) > nowMs;
+  #isAlive({ node, atMs }: Pick<Found, "node" | "atMs">): boolean {
+    return atMs > (this.#lostMs.get(node) ?? Number.NEGATIVE_INFINITY);
   }
 
   #handOuts(id: string, nowMs: number): number {

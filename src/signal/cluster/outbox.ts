@@ -48,17 +48,17 @@ export class Outbox {
 
   /** The keys that are to be written now, at most `count`; they are the caller's until it says what became of them. */
   take(nowMs: number, count: number): string[] {
-    const taken = [];
+    const taken = new Set<string>();
     for (const key of this.#dirty) {
-      if (taken.length >= count) return taken;
+      if (taken.size >= count) break;
       this.#dirty.delete(key);
-      taken.push(key);
+      taken.add(key);
     }
     for (const [key, { atMs }] of this.#written) {
-      if (taken.length >= count || nowMs - atMs < this.#options.refreshMs) break;
-      taken.push(key);
+      if (taken.size >= count || nowMs - atMs < this.#options.refreshMs) break;
+      taken.add(key);
     }
-    return taken;
+    return [...taken];
   }
 
   /**

@@ -95,12 +95,14 @@ export function encodeSample(
 export function decodeSample(
   text: string,
   { seal, place, nowMs }: { seal: Seal; place: string; nowMs: number },
-): readonly FarRecord[] | undefined {
+): { readonly atMs: number; readonly viewers: readonly FarRecord[] } | undefined {
   const sample = text.length > FIELD_MAX_BYTES ? undefined : parse(seal.open(place, text));
   if (!isSample(sample) || Math.abs(nowMs - sample[1]) > TTL_MS.sample) return undefined;
-  return sample[2].map(([id, address, prefix, loadPercent, windows]) => ({
+  const [, atMs, rows] = sample;
+  const viewers = rows.map(([id, address, prefix, loadPercent, windows]) => ({
     ...{ id, address, prefix, loadPercent, windows },
   }));
+  return { atMs, viewers };
 }
 
 export function encodeClaim(claim: Claim, { seal, place }: { seal: Seal; place: string }): string {

@@ -9,7 +9,7 @@ import { NearcastError } from "../../core/errors.js";
 /** A connection over which nothing came for so long is made anew. */
 const SILENT_MAX_MS = 2_000;
 const CONNECT_MAX_MS = 2_000;
-export const RETRY_MS = { minMs: 100, maxMs: 2_000 };
+export const RETRY_MS = { minMs: 100, maxMs: 1_000 };
 
 /** A connection that only listens shows this way that it lives. */
 const PING_INTERVAL_MS = SILENT_MAX_MS / 4;
@@ -40,6 +40,8 @@ export interface Connection {
   readonly sharded: boolean;
   /** Whether publishing tells if anybody listens. */
   readonly countsListeners: boolean;
+  /** Whether what others publish is heard. */
+  readonly isListening: () => boolean;
   /** Sends one command about one key; rejects at once while the connection is gone. */
   readonly send: (key: string, args: readonly string[]) => Promise<unknown>;
   readonly close: () => void;
@@ -119,6 +121,7 @@ async function connectServer(
   return {
     sharded,
     countsListeners: true,
+    isListening: () => ears.isReady,
     send: (_key, args) => client.sendCommand(args),
     close,
   };
@@ -152,6 +155,8 @@ async function connectCluster(
     sharded,
     // Without slots for channels each server of a cluster knows of its own listeners only.
     countsListeners: sharded,
+    // The library keeps the subscription to itself, and moves it with its slot.
+    isListening: () => true,
     send: (key, args) => cluster.sendCommand(key, false, [...args]),
     close,
   };

@@ -78,7 +78,8 @@ export class RedisLink {
   }
 
   get state(): LinkState {
-    return this.#connection ? this.#health.state(this.#options.nowMs()) : "down";
+    if (!this.#connection?.isListening()) return "down";
+    return this.#health.state(this.#options.nowMs());
   }
 
   /** Of the last probe. */

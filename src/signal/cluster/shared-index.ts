@@ -12,6 +12,7 @@ import type { Metrics } from "../metrics.js";
 import { TokenBucket } from "../token-bucket.js";
 import type { FarViewers, Found } from "./far-viewers.js";
 import { BUDGET_MS } from "./link-health.js";
+import type { Marks } from "./marks.js";
 import { type Bucket, type Names, TTL_MS } from "./names.js";
 import { Outbox } from "./outbox.js";
 import { decodeSample, encodeSample, FIELD_MAX_BYTES, SAMPLE_MAX } from "./records.js";
@@ -42,9 +43,6 @@ const CACHE_MAX = 20_000;
 /** Nodes that are read for one question. */
 const NODES_PER_READ = 8;
 
-/** With so many holders here nobody else is asked. */
-export const ENOUGH_HOLDERS = 4;
-
 /** Viewers of this node that a sample is chosen from. */
 const SAMPLED_MAX = 128;
 
@@ -53,6 +51,7 @@ export interface SharedIndexOptions {
   readonly names: Names;
   readonly seal: Seal;
   readonly far: FarViewers;
+  readonly marks: Marks;
   /** This node. */
   readonly node: string;
   readonly source: {
@@ -71,12 +70,18 @@ interface Entry {
   readonly full: boolean;
 }
 
+/** What was read, or is being read. */
+interface Cached {
+  readonly untilMs: number;
+  found: Found[] | Promise<Found[]>;
+}
+
 export class SharedIndex {
   readonly #options: SharedIndexOptions;
   readonly #assets = new Outbox({ max: ASSET_KEYS_MAX, refreshMs: REFRESH_MS });
   readonly #groups = new Outbox({ max: GROUP_KEYS_MAX, refreshMs: REFRESH_MS });
   readonly #budgets = new LruMap<string, TokenBucket>(ADDRESSES_MAX);
-  readonly #cache = new LruMap<string, { untilMs: number; found: Promise<Found[]> }>(CACHE_MAX);
+  readonly #cache = new LruMap<string, Cached>(CACHE_MAX);
   #flushing = false;
 
   constructor(options: SharedIndexOptions) {
@@ -107,12 +112,8 @@ export class SharedIndex {
     else for (const bucket of bucketsOf(windows)) this.#assets.add(keyOf(name, bucket));
   }
 
-  /** `undefined`: those here suffice, or nobody can be asked. */
-  holders(
-    asker: Locality,
-    { assetId, window, found }: { assetId: string; window: number; found: number },
-  ): Promise<PeerHint[]> | undefined {
-    if (found >= ENOUGH_HOLDERS) return undefined;
+  /** `undefined`: nobody can be asked. */
+  holders(asker: Locality, assetId: string, window: number): Promise<PeerHint[]> | undefined {
     const { names } = this.#options;
     const [bucket = "all"] = bucketsOf([window]);
     const keys = [names.asset(assetId, "all"), names.asset(assetId, bucket)];
@@ -136,6 +137,9 @@ export class SharedIndex {
   ): Promise<PeerHint[]> | undefined {
     const { link, far, metrics, nowMs } = this.#options;
     const reads = keys.map((key) => this.#read(key));
+    const choose = (lists: readonly (Found[] | undefined)[]) =>
+      far.choose(asker, lists.flatMap((list) => list ?? []).filter(fits), nowMs());
+    if (reads.every((read) => Array.isArray(read))) return Promise.resolve(choose(reads));
     if (reads.every((read) => read === undefined)) {
       if (link.state !== "up") metrics.add("nearcast_shared_index_total", "skipped");
       return undefined;
@@ -143,14 +147,13 @@ export class SharedIndex {
     return within(Promise.all(reads), { limitMs: BUDGET_MS, late: () => undefined }).then(
       (lists) => {
         if (!lists) metrics.add("nearcast_shared_index_total", "late");
-        const found = (lists ?? []).flatMap((list) => list ?? []).filter(fits);
-        return far.choose(asker, found, nowMs());
+        return choose(lists ?? []);
       },
     );
   }
 
   /** One read for all who ask within {@link CACHE_MS}; never rejects. */
-  #read(key: string): Promise<Found[]> | undefined {
+  #read(key: string): Found[] | Promise<Found[]> | undefined {
     const { link, metrics, nowMs } = this.#options;
     const cached = this.#cache.get(key);
     if (cached && nowMs() < cached.untilMs) {
@@ -163,8 +166,12 @@ export class SharedIndex {
       (fields) => this.#decode(key, fields),
       () => [],
     );
-    this.#cache.set(key, { untilMs: nowMs() + CACHE_MS, found });
-    return found;
+    const entry: Cached = { untilMs: nowMs() + CACHE_MS, found };
+    this.#cache.set(key, entry);
+    return found.then((there) => {
+      entry.found = there;
+      return there;
+    });
   }
 
   /** What is malformed or old is nobody's any more, and is taken away for all. */
@@ -173,10 +180,11 @@ export class SharedIndex {
     return fields.flatMap(([node, value]) => {
       if (node === own) return [];
       const place = placeOf(key, node);
-      const records = decodeSample(value, { seal, place, nowMs: nowMs() });
-      if (records) {
-        far.seen(node, nowMs());
-        return records.map((record) => ({ ...record, node }));
+      const sample = decodeSample(value, { seal, place, nowMs: nowMs() });
+      if (sample) {
+        const { atMs, viewers } = sample;
+        far.seen(node, atMs, nowMs());
+        return viewers.map((viewer) => ({ ...viewer, node, atMs }));
       }
       metrics.add("nearcast_shared_index_total", "malformed");
       link.drop(key, node).catch(() => {}); // the key's own end comes soon enough
@@ -245,20 +253,15 @@ export class SharedIndex {
   }
 
   #valueOf(redisKey: string, sample: readonly Sampled[]): string {
-    const { seal, node, nowMs } = this.#options;
+    const { seal, marks, node, nowMs } = this.#options;
     const records = sample.map(({ viewer: { id, locality, loadPercent }, windows }) => ({
       id,
-      ...markedLocality(seal, locality),
+      ...marks.of(locality),
       loadPercent,
       windows: windows === "all" ? windows : windows.toString(16),
     }));
     return encodeSample(records, { seal, place: placeOf(redisKey, node), nowMs: nowMs() });
   }
-}
-
-/** Addresses never leave the node; marks of them can be compared by nodes only. */
-export function markedLocality(seal: Seal, { address, prefix }: Locality): Locality {
-  return { address: seal.mark("address", address), prefix: seal.mark("prefix", prefix) };
 }
 
 const keyOf = (assetId: string, bucket: Bucket) => `${assetId} ${bucket}`;
