@@ -1,7 +1,9 @@
 import { expect } from "chai";
 import { rateOfTransfers } from "../../../src/mesh/playback/line-hearsay.js";
 
-const transfer = (startMs: number, endMs: number, bytes: number) => ({ startMs, endMs, bytes });
+const transfer = (startMs: number, endMs: number, bytes: number, waitedMs = 10) => ({
+  ...{ waitedMs, startMs, endMs, bytes },
+});
 
 describe("line-hearsay", () => {
   it("rateOfTransfers() counts the time in which anything came, once", () => {
@@ -20,6 +22,14 @@ describe("line-hearsay", () => {
     }
     const pause = [transfer(0, 1_000, 400_000), transfer(9_000, 10_000, 400_000)];
     expect(rateOfTransfers(pause), "a pause is not the line's").to.be.closeTo(400, 1e-6);
+  });
+
+  it("rateOfTransfers() does not take the start of a connection for the line", () => {
+    // 130 kB from a server 100 ms away take 300 ms over any line that is fast.
+    const started = [transfer(0, 300, 130_000, 100)];
+    expect(rateOfTransfers(started)).to.equal(undefined);
+    const long = [...started, transfer(400, 4_400, 1_600_000, 120)];
+    expect(rateOfTransfers(long)).to.be.closeTo(400, 1e-6);
   });
 
   it("rateOfTransfers() knows nothing of small bodies, however many", () => {
