@@ -122,7 +122,7 @@ export interface Want extends Envelope {
 
 /** Host → worker on the port of one {@link Want}. */
 export type HostMessage =
-  /** The host lives and thinks; a plan follows. */
+  /** The host lives and thinks; a plan follows. Said again once a second while bytes are awaited and there is time. */
   | { readonly type: "accept" }
   /**
    * Pass the request through; with `observe`, show the host what the origin sends, and ask for at most

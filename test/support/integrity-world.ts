@@ -134,7 +134,7 @@ export async function downloadFrom(
     ...{ id: 1, assetId: asset.assetId, deadlineMs: WORLD_MS + 60_000, deliver },
     closed: new AbortController().signal,
     claims: () => [],
-    reconsider: () => undefined,
+    tick: () => undefined,
     fetch: (run: PieceRange) => {
       for (let piece = run.from; piece < run.to; piece++) work.push(() => arrive(piece));
       work.push(() => exchange.run(planner.originEnded(1, true, now())));

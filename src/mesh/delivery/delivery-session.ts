@@ -53,6 +53,9 @@ const ATTESTATION_MS = 50;
 /** An origin that needs longer is worth an election at once. */
 const SLOW_ORIGIN_MS = 2_000;
 
+/** The worker goes on alone after a silence of 2.5 s. */
+const SIGN_OF_LIFE_MS = 1_000;
+
 /** Origin pieces that wait for their attestation. */
 const UNVERIFIED_MAX_PIECES = 128;
 
@@ -80,6 +83,8 @@ export class DeliverySession {
   #observedBytes = 0;
   /** Piece after the last one that passed through. */
   #observedTo = 0;
+  /** When the worker last heard of us. */
+  #saidMs = 0;
 
   constructor(options: SessionOptions) {
     this.id = options.id;
@@ -155,8 +160,17 @@ export class DeliverySession {
     return rest && rest.from < rest.to ? [{ assetId, ...rest }] : [];
   }
 
+  /** Time passes: call it every 50 to 100 ms. */
+  tick(): void {
+    this.#reconsider();
+    const nowMs = this.#options.now();
+    const thinking = this.#planned && nowMs < this.deadlineMs;
+    // Neighbours that share a slow origin wait for each other for longer than the worker waits for its host.
+    if (thinking && nowMs - this.#saidMs >= SIGN_OF_LIFE_MS) this.#post({ type: "accept" });
+  }
+
   /** A response that passes through goes on from pieces once somebody can help (docs/decisions/0014). */
-  reconsider(): void {
+  #reconsider(): void {
     const { trust, planner, now } = this.#options;
     const asset = this.#passing && planner.linked ? trust.find(this.url) : undefined;
     const rest = asset && this.#restOf(asset);
@@ -480,7 +494,9 @@ export class DeliverySession {
   }
 
   #post(message: HostMessage, transfer: Transferable[] = []): void {
-    if (!this.closed.aborted) this.#options.port.postMessage(message, transfer);
+    if (this.closed.aborted) return;
+    this.#saidMs = this.#options.now();
+    this.#options.port.postMessage(message, transfer);
   }
 
   /** The page goes away or the mesh stops: the worker finishes alone. */

@@ -183,7 +183,7 @@ export class Exchange {
     }
     const { planner, now } = this.#options;
     for (const session of this.#sessions.values()) {
-      session.reconsider();
+      session.tick();
       planner.setDeadline(session.id, session.deadlineMs);
     }
     this.run(planner.tick(now()));
