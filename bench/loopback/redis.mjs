@@ -58,10 +58,11 @@ function cpuS(pid) {
 }
 
 /** A raw viewer: `ask` resolves with the answer. */
-async function viewerAt({ port }) {
+async function viewerAt({ port }, place) {
   const id = await (await fetch(`http://127.0.0.1:${port}/peerjs/id`)).text();
   const ws = new WebSocket(`ws://127.0.0.1:${port}/peerjs?key=peerjs&id=${id}&token=t&version=1`, {
     origin: SITE,
+    localAddress: `127.0.1.${1 + place}`, // what one address may have written is limited
   });
   const waiting = new Map();
   let opened;
@@ -150,8 +151,11 @@ async function roundWith(args, elsewhere) {
   try {
     const node = await nodeFor(closers, args);
     const other = elsewhere && (await nodeFor(closers, args));
-    const viewers = await Promise.all(Array.from({ length: VIEWERS }, () => viewerAt(node)));
-    const far = other && (await Promise.all(Array.from({ length: 8 }, () => viewerAt(other))));
+    const viewers = await Promise.all(
+      Array.from({ length: VIEWERS }, (_, place) => viewerAt(node, place)),
+    );
+    const far =
+      other && (await Promise.all(Array.from({ length: 8 }, (_, place) => viewerAt(other, place))));
     const [here, there] = [assetIds(20), assetIds(100)];
     for (const { say } of viewers) {
       say({ type: "announce", add: here.map((id) => [id, "all"]), remove: [], loadPercent: 0 });

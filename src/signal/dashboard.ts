@@ -55,7 +55,7 @@ export function dashboardPage(nonce: string): string {
 <div><h2>Origin spared</h2><p id="offload">–</p></div>
 <div><h2>From viewers</h2><p id="mesh">–</p></div>
 <div><h2>From the origin</h2><p id="origin">–</p></div>
-<div id="cluster" hidden><h2>Redis</h2><p id="redis">–</p></div>
+<div id="cluster" hidden><h2 id="link">Redis</h2><p id="redis">–</p></div>
 </section>
 <section>
 <h2>Bytes delivered, as viewers report them</h2>
@@ -163,7 +163,8 @@ function show(data) {
   at("cluster").hidden = !data.redis;
   if (data.redis) {
     const { state, latencyMs, nodes } = data.redis;
-    at("redis").textContent = state + (state === "down" ? "" : ", " + latencyMs.toFixed(1) + " ms") + ", " + nodes + (nodes === 1 ? " node" : " nodes");
+    at("redis").textContent = nodes + (nodes === 1 ? " node" : " nodes");
+    at("link").textContent = "Redis " + state + (state === "down" ? "" : ", " + latencyMs.toFixed(1) + " ms");
   }
   const list = rates();
   const last = list.slice(-5);

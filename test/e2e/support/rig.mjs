@@ -15,6 +15,7 @@ import puppeteer from "puppeteer-core";
 import send from "send";
 import { createSampleOrigin } from "../../../demo/sample-origin.mjs";
 import { chromeArgs, ensureChrome, findFirefox } from "../../../tools/ensure-browser.mjs";
+import { freePort, PROGRAMS, RedisProcess } from "../../support/redis.mjs";
 
 /** The real film beside the checkout where there is one, else the demo's own. */
 const SHARED_MEDIA = resolve("..", "shared", "media", "bbb");
@@ -37,6 +38,7 @@ export const fileHash = (path) => sha256(readFileSync(join(media.dir, decodeURIC
  * @param lab Answers all below `/lab/`, on the site and on the CDN; the index attests it over HTTP.
  * @param labQuery What the index adds to URLs below `/lab/`, as an operator with a token of its own has it.
  * @param indexArgs More arguments of the index server.
+ * @param redis `true`: a Redis (`rig.redis`) and a second node of the index (`rig.otherNode`).
  */
 export async function openRig({
   rateBytesPerS = 0,
@@ -49,6 +51,7 @@ export async function openRig({
   lab,
   labQuery = "",
   indexArgs = [],
+  redis: withRedis = false,
 } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "nearcast-e2e-"));
   const sample = createSampleOrigin({ root, rateBytesPerS, delayMs });
@@ -74,17 +77,24 @@ export async function openRig({
   cdn.listen(0, "127.0.0.1");
   await once(cdn, "listening");
   const cdnUrl = `http://localhost:${cdn.address().port}`;
-  const index = new IndexProcess({
-    site: url,
-    cdn: cdnUrl,
-    root,
-    keyFile: join(folder, "key.pem"),
-    indexArgs: [
-      ...(lab ? [url, cdnUrl].flatMap((base) => ["--origin", `${base}/lab/${labQuery}`]) : []),
-      ...indexArgs,
-    ],
-  });
+  const redis = withRedis ? new RedisProcess(PROGRAMS[0], await freePort()) : undefined;
+  await redis?.start();
+  const node = () =>
+    new IndexProcess({
+      site: url,
+      cdn: cdnUrl,
+      root,
+      keyFile: join(folder, "key.pem"),
+      indexArgs: [
+        ...(lab ? [url, cdnUrl].flatMap((base) => ["--origin", `${base}/lab/${labQuery}`]) : []),
+        ...(redis ? ["--redis", redis.url] : []),
+        ...indexArgs,
+      ],
+    });
+  const index = node();
   await index.start();
+  const otherNode = redis && node();
+  await otherNode?.start();
   const browsers = [];
 
   /** Starts a browser of its own, `"chromium"` or `"firefox"`. */
@@ -110,6 +120,8 @@ export async function openRig({
     url,
     origin,
     index,
+    redis,
+    otherNode,
     cdn: cdnUrl,
     profile,
     launch,
@@ -117,6 +129,8 @@ export async function openRig({
     async close() {
       await Promise.all(browsers.map((browser) => browser.close()));
       await index.stop();
+      await otherNode?.stop();
+      await redis?.end();
       for (const server of [site, cdn]) {
         server.closeAllConnections();
         server.close();
@@ -177,6 +191,13 @@ class IndexProcess {
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     child.kill(signal);
     await once(child, "exit");
+  }
+
+  /** What /healthz answers; always with status 200. */
+  async health() {
+    const response = await fetch(`http://localhost:${this.port}/healthz`);
+    if (response.status !== 200) throw new Error(`/healthz answers ${response.status}`);
+    return response.json();
   }
 
   /** One sample of /metrics, labels included in the name. */
