@@ -22,9 +22,11 @@ import {
   WINDOW_PIECES,
 } from "../../protocol/limits.js";
 import { isFromManifest } from "../../protocol/manifest.js";
-import { type VerifiedPiece, verifyPiece } from "../../protocol/verify.js";
+import type { VerifiedPiece } from "../../protocol/verify.js";
 import type { DeliveryMessage, HostMessage, Want } from "../../protocol/worker-messages.js";
 import type { Trust, TrustedAsset } from "../trust/trust.js";
+import { OriginLearner } from "./origin-learner.js";
+import { PassingRecord } from "./passing-record.js";
 import type { PieceLibrary } from "./piece-library.js";
 
 export interface SessionOptions {
@@ -56,15 +58,13 @@ const SLOW_ORIGIN_MS = 2_000;
 /** The worker goes on alone after a silence of 2.5 s. */
 const SIGN_OF_LIFE_MS = 1_000;
 
-/** Origin pieces that wait for their attestation. */
-const UNVERIFIED_MAX_PIECES = 128;
-
 export class DeliverySession {
   readonly id: number;
   readonly url: string;
   readonly #options: SessionOptions;
   readonly #lifetime = new AbortController();
-  readonly #openedMs: number;
+  readonly #record: PassingRecord;
+  readonly #learner: OriginLearner;
   /** When the mesh took over what passed through before; the request's opening else. */
   #startedMs: number;
   readonly #hashed = new Set<number>();
@@ -74,15 +74,10 @@ export class DeliverySession {
   #position = 0;
   readonly #attesting = new Set<number>();
   readonly #sent = new Set<number>();
-  readonly #unverified = new Map<number, Uint8Array<ArrayBuffer>>();
   #planned = false;
   /** The origin's response passes through and is shown to us. */
   #passing = false;
   #openMaxBytes = OPEN_RANGE_MAX_BYTES;
-  #firstByteMs: number | undefined;
-  #observedBytes = 0;
-  /** Piece after the last one that passed through. */
-  #observedTo = 0;
   /** When the worker last heard of us. */
   #saidMs = 0;
 
@@ -90,8 +85,14 @@ export class DeliverySession {
     this.id = options.id;
     this.url = options.want.url;
     this.#options = options;
-    this.#openedMs = options.now();
-    this.#startedMs = this.#openedMs;
+    this.#startedMs = options.now();
+    this.#record = new PassingRecord(this.#startedMs);
+    this.#learner = new OriginLearner({
+      ...options,
+      url: this.url,
+      asset: () => this.#asset ?? options.trust.find(this.url),
+      onLearned: (piece) => this.#learned(piece),
+    });
     options.port.onmessage = ({ data }: MessageEvent<DeliveryMessage>) => this.#receive(data);
     options.signal.addEventListener("abort", () => this.#leave(), { signal: this.closed });
     this.#post({ type: "accept" });
@@ -176,7 +177,7 @@ export class DeliverySession {
     const rest = asset && this.#restOf(asset);
     if (!asset || !rest || !this.#attestedBy(asset, windowOf(rest.from))) return;
     // The worker listens for another plan once it has a response to pass on.
-    if (this.#firstByteMs === undefined) return;
+    if (!this.#record.begun) return;
     const { assetId } = asset;
     const probed = { from: rest.from, to: Math.min(rest.to, rest.from + LOOK_AHEAD_PIECES) };
     let heldPieces = 0;
@@ -185,8 +186,8 @@ export class DeliverySession {
     }
     const restPieces = rest.to - rest.from;
     const worth = worthTakingOver({
-      observedMs: now() - this.#openedMs - this.#firstByteMs,
-      observedBytes: this.#observedBytes,
+      observedMs: this.#record.durationMs(now()),
+      observedBytes: this.#record.bytes,
       restBytes: restPieces * PIECE_BYTES,
       restPieces,
       heldPieces,
@@ -280,15 +281,13 @@ export class DeliverySession {
   #restOf(asset: TrustedAsset): PieceRange | undefined {
     const range = this.#rangeOf(asset);
     if (!range) return undefined;
-    const { from, to } = piecesOfBytes(range);
-    return { from: Math.max(from, this.#observedTo), to };
+    return this.#record.restOf(piecesOfBytes(range));
   }
 
   #takeOver(asset: TrustedAsset, rest: PieceRange): void {
     const { now, run } = this.#options;
     // Not one piece yet: it is at most as fast as one piece in all this time.
-    this.#observedBytes = Math.max(this.#observedBytes, PIECE_BYTES);
-    this.#sampleOrigin();
+    this.#sampleOrigin(PIECE_BYTES);
     this.#passing = false;
     this.#startedMs = now();
     this.#pieces = rest;
@@ -299,14 +298,9 @@ export class DeliverySession {
   }
 
   /** What passed through shows how fast the origin is. */
-  #sampleOrigin(): void {
-    const { planner, now } = this.#options;
-    if (this.#firstByteMs === undefined) return;
-    planner.sampleOrigin({
-      firstByteMs: this.#firstByteMs,
-      bytes: this.#observedBytes,
-      durationMs: now() - this.#openedMs - this.#firstByteMs,
-    });
+  #sampleOrigin(leastBytes?: number): void {
+    const sample = this.#record.sample(this.#options.now(), leastBytes);
+    if (sample) this.#options.planner.sampleOrigin(sample);
   }
 
   #plan(asset: TrustedAsset): void {
@@ -383,39 +377,16 @@ export class DeliverySession {
     if (this.#passing && from < to && !library.have(asset).hasRange(from, to)) {
       run(this.#options.planner.claim(asset.assetId, { from, to }));
     }
-    await this.#learnUnverified();
-  }
-
-  /**
-   * Asks for the attestation of what passes by. To wait for the end of a long body would lose what does not
-   * fit into memory until then.
-   */
-  #attestPassing(window: number): void {
-    if (this.#attesting.has(window)) return;
-    this.#attesting.add(window);
-    void this.#options
-      .attest(this.url, window)
-      .then(() => this.#learnUnverified())
-      .catch(this.#options.onError);
-  }
-
-  /** Pieces that came before their attestation. */
-  async #learnUnverified(): Promise<void> {
-    for (const [piece, bytes] of [...this.#unverified]) {
-      this.#unverified.delete(piece);
-      await this.#learn(piece, bytes);
-    }
+    await this.#learner.retry();
   }
 
   #receive(message: DeliveryMessage): void {
     switch (message.type) {
       case "head":
-        this.#firstByteMs = this.#options.now() - this.#openedMs;
-        return;
+        return this.#record.head(this.#options.now());
       case "origin-piece":
-        this.#observedBytes += message.bytes.byteLength;
-        this.#observedTo = Math.max(this.#observedTo, message.piece + 1);
-        void this.#learn(message.piece, message.bytes).catch(this.#options.onError);
+        this.#record.sent(message.piece, message.bytes.byteLength);
+        void this.#learner.learn(message.piece, message.bytes).catch(this.#options.onError);
         return;
       case "origin-end":
         if (message.corrupt) this.#options.trust.distrust(this.url);
@@ -433,34 +404,19 @@ export class DeliverySession {
     }
   }
 
-  /** The origin sent a piece: kept only if it equals the attestation (rule R8). */
-  async #learn(piece: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    const { trust, library, planner, now, run } = this.#options;
-    const asset = this.#asset ?? trust.find(this.url);
-    const window = asset?.windows.get(windowOf(piece));
-    if (!asset || !window) {
-      if (this.#unverified.size < UNVERIFIED_MAX_PIECES) this.#unverified.set(piece, bytes);
-      if (asset) this.#attestPassing(windowOf(piece));
-      return;
-    }
-    const verified = await verifyPiece(window, piece, bytes);
-    if (!verified) return trust.distrust(this.url);
-    library.add(asset, verified);
+  /** The origin brought a piece, and it is the attested one. */
+  #learned({ piece, bytes }: VerifiedPiece): void {
     this.#sent.add(piece);
-    if (this.#planned) run(planner.originArrived(this.id, piece, bytes.byteLength, now()));
+    if (!this.#planned) return;
+    const { planner, now, run } = this.#options;
+    run(planner.originArrived(this.id, piece, bytes.byteLength, now()));
   }
 
   /** The request is over; what was observed may still wait for its attestation. */
   async #finish(complete: boolean): Promise<void> {
-    const { trust, attest } = this.#options;
     if (this.#passing && complete) this.#sampleOrigin();
     this.#close();
-    if (this.#unverified.size === 0) return;
-    const windows = new Set([...this.#unverified.keys()].map(windowOf));
-    for (const window of windows) await attest(this.url, window);
-    if (trust.refused(this.url)) return;
-    await this.#learnUnverified();
-    this.#unverified.clear();
+    await this.#learner.finish();
   }
 
   #rangeOf({ length }: TrustedAsset): ByteRange | undefined {
