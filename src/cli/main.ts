@@ -20,8 +20,9 @@ if (command === "serve") {
 } else if (command === "doctor") {
   await doctor(rest);
 } else {
-  console.error(
-    `Usage: nearcast serve|manifest|doctor [flags]; "--help" after each lists the flags`,
-  );
-  process.exitCode = command === undefined || command === "--help" ? 0 : 2;
+  const asked = command === undefined || command === "--help";
+  const usage = `Usage: nearcast serve|manifest|doctor [flags]; "--help" after each lists the flags`;
+  if (asked) console.log(usage);
+  else console.error(usage);
+  process.exitCode = asked ? 0 : 2;
 }

@@ -44,5 +44,6 @@ async function signFolder(options: SignOptions, keyFile: string): Promise<void> 
 }
 
 function report({ outFile }: SignOptions, { files, hashedBytes, sequence }: UpdateReport): void {
-  console.log(`${outFile}: ${files} files, ${hashedBytes} bytes hashed, sequence ${sequence}`);
+  const count = files === 1 ? "1 file" : `${files} files`;
+  console.log(`${outFile}: ${count}, ${hashedBytes} bytes hashed, sequence ${sequence}`);
 }

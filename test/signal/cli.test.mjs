@@ -129,3 +129,12 @@ test("--help lists every flag and ends with code 0", async (t) => {
     assert.match(output, new RegExp(`--${flag} `));
   }
 });
+
+test("nearcast says what it can do on the output if asked, on the errors if it must guess", async (t) => {
+  const asked = await run(t, ["--help"]).exit;
+  assert.match(asked.output, /^Usage: nearcast serve\|manifest\|doctor/);
+  assert.deepEqual([asked.code, asked.errors], [0, ""]);
+  const wrong = await run(t, ["nonsense"]).exit;
+  assert.match(wrong.errors, /^Usage: nearcast/);
+  assert.deepEqual([wrong.code, wrong.output], [2, ""]);
+});
