@@ -97,6 +97,8 @@ test("bad input ends with code 2 and one line that names field, value and rule",
   const list = join(folder, "list.json");
   await writeFile(list, "[]");
   const unknown = join(folder, "unknown.json");
+  const redis = join(folder, "redis.json");
+  await writeFile(redis, `{"redis":6379}`);
   await writeFile(unknown, `{"sites":["*"],"colour":"red"}`);
   for (const [args, env, message] of [
     [["serve"], {}, /sites/],
@@ -109,6 +111,8 @@ test("bad input ends with code 2 and one line that names field, value and rule",
     [["serve", "--config", join(folder, "none")], {}, /--config/],
     [["serve", "--config", unknown], {}, /unknown option "colour"/],
     [["serve", "--site", "*", "--redis", "http://x"], {}, /`redis` must be redis:/],
+    [["serve", "--site", "*"], { NEARCAST_REDIS: "http://x" }, /`redis` must be redis:/],
+    [["serve", "--site", "*", "--config", redis], {}, /`redis` must be a non-empty string.* 6379/],
     [["serve", "--site", "*", "--join-secret", "short"], {}, /`joinSecret` must have at least 32/],
     [["serve", "--site", "*", "--require-token"], {}, /`requireToken` needs `joinSecret`/],
     [["serve", "--site", "*", "--min-version", "new"], {}, /`minVersion` must be a version/],

@@ -135,6 +135,19 @@ test("OFFER, ANSWER, CANDIDATE and LEAVE reach viewers of other nodes, in order 
   assert.equal(await metric(nodes[0], "nearcast_nodes"), 2);
 });
 
+test("a Redis without sharded channels, as before version 7, carries signaling too", {
+  skip: noRedis,
+}, async (t) => {
+  const redis = await redisFor(t, { args: ["--rename-command", "SPUBLISH", ""] });
+  const { nodes, a, b } = await strangers(t, { redis });
+  assert.deepEqual(await redis.ask("PUBSUB", "SHARDCHANNELS"), []);
+  b.say({ type: "OFFER", dst: a.id, payload: OFFER });
+  assert.equal((await a.heard(isTypeOf("OFFER"))).src, b.id);
+  await nodes[0].close();
+  b.say({ type: "OFFER", dst: a.id, payload: OFFER });
+  assert.equal((await b.heard(isTypeOf("EXPIRE"))).src, a.id);
+});
+
 test("who is absent at another node, a stranger or gone with its node expires at once", {
   skip: noRedis,
 }, async (t) => {
