@@ -21,7 +21,7 @@ const MAY_IMPORT = {
 
 /** Packages that only one file may know, so that replacing them touches one file. */
 const SOLE_OWNER = {
-  "@redis/client": "signal/cluster/redis-connection.ts",
+  "@redis/client": "signal/redis/connection.ts",
   peerjs: "mesh/signaling/peerjs-peer.ts",
   "m3u8-parser": "mesh/playback/playlist-reader.ts",
   "mpd-parser": "mesh/playback/playlist-reader.ts",

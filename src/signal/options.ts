@@ -7,8 +7,8 @@ import type { Duplex } from "node:stream";
 import { NearcastError } from "../core/errors.js";
 import { isOptional, isShape, isString } from "../protocol/guards.js";
 import type { IceServer } from "../protocol/signal-messages.js";
-import { resolveRedisUrls } from "./cluster/redis-urls.js";
 import { invalid, listOf, optionalText, parseHttpUrl } from "./option-checks.js";
+import { resolveRedisUrls } from "./redis/redis-urls.js";
 import {
   resolveSiteBook,
   SITE_OPTIONS,

@@ -7,7 +7,7 @@ import { seeded } from "./support.mjs";
 /** Bundles one module in memory and loads it. */
 async function load(name) {
   const { outputFiles } = await build({
-    entryPoints: [`src/signal/cluster/${name}.ts`],
+    entryPoints: [`src/signal/${name}.ts`],
     bundle: true,
     format: "esm",
     platform: "node",
@@ -25,7 +25,14 @@ const [
   records,
   { FarViewers },
 ] = await Promise.all(
-  ["outbox", "link-health", "sampling", "seal", "records", "far-viewers"].map(load),
+  [
+    "cluster/outbox",
+    "redis/link-health",
+    "cluster/sampling",
+    "cluster/seal",
+    "cluster/records",
+    "cluster/far-viewers",
+  ].map(load),
 );
 
 test("Outbox writes a key once for a burst, again when it gets old, and not for one viewer more", () => {

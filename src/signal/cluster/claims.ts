@@ -5,10 +5,10 @@
  * @module
  */
 import type { Metrics } from "../metrics.js";
+import type { RedisLink } from "../redis/redis-link.js";
 import { type Names, TTL_MS } from "./names.js";
 import type { Claimant } from "./other-nodes.js";
 import { CLAIM_MAX_BYTES, type Claim, decodeClaim, encodeClaim } from "./records.js";
-import type { RedisLink } from "./redis-link.js";
 import type { Seal } from "./seal.js";
 
 /** How often a claim is renewed, and how many at once. */

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Metrics } from "../metrics.js";
+import { RedisLink } from "../redis/redis-link.js";
 import { Claims } from "./claims.js";
 import { FarViewers } from "./far-viewers.js";
 import type { Hop } from "./hop.js";
@@ -11,7 +12,6 @@ import { Hops } from "./hops.js";
 import { Marks } from "./marks.js";
 import { Names } from "./names.js";
 import type { OtherNodes } from "./other-nodes.js";
-import { RedisLink } from "./redis-link.js";
 import type { Seal } from "./seal.js";
 import { SharedIndex, type SharedIndexOptions } from "./shared-index.js";
 

@@ -5,12 +5,12 @@
  */
 import { LruMap } from "../lru-map.js";
 import type { Metrics } from "../metrics.js";
+import type { RedisLink } from "../redis/redis-link.js";
 import { TokenBucket } from "../token-bucket.js";
 import type { Claims } from "./claims.js";
 import type { FarViewers } from "./far-viewers.js";
 import { decodeHop, type Envelope, encodeHop, HOP_MAX_AGE_MS, type Hop } from "./hop.js";
 import type { Names } from "./names.js";
-import type { RedisLink } from "./redis-link.js";
 import type { Seal } from "./seal.js";
 
 /** What one node takes from all others together: more than a node can cause by serving viewers. */

@@ -9,17 +9,17 @@ import type { IndexChange, Presence } from "../index-change.js";
 import type { Locality } from "../locality.js";
 import { LruMap } from "../lru-map.js";
 import type { Metrics } from "../metrics.js";
+import { BUDGET_MS } from "../redis/link-health.js";
+import type { RedisLink } from "../redis/redis-link.js";
+import { within } from "../redis/within.js";
 import { TokenBucket } from "../token-bucket.js";
 import type { FarViewers, Found } from "./far-viewers.js";
-import { BUDGET_MS } from "./link-health.js";
 import type { Marks } from "./marks.js";
 import { type Bucket, type Names, TTL_MS } from "./names.js";
 import { Outbox } from "./outbox.js";
 import { decodeSample, encodeSample, FIELD_MAX_BYTES, SAMPLE_MAX } from "./records.js";
-import type { RedisLink } from "./redis-link.js";
 import { bucketsOf, hasWindow, type Sampled, sampleOf } from "./sampling.js";
 import type { Seal } from "./seal.js";
-import { within } from "./within.js";
 
 /** Changes are gathered for so long. */
 const FLUSH_INTERVAL_MS = 150;

@@ -4,15 +4,15 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { backoffMs } from "../../core/backoff.js";
-import { LinkHealth, type LinkState } from "./link-health.js";
 import {
   type Connection,
   connectRedis,
   type Library,
   loadLibrary,
   RETRY_MS,
-} from "./redis-connection.js";
-import { HOLD, PUT, type Script, SOME, SWAP } from "./redis-scripts.js";
+} from "./connection.js";
+import { LinkHealth, type LinkState } from "./link-health.js";
+import { HOLD, PUT, type Script, SOME, SWAP } from "./scripts.js";
 import { within } from "./within.js";
 
 /** What takes longer has failed, whatever becomes of it. */
