@@ -14,13 +14,19 @@ export interface Asked {
   readonly ask: Ask;
 }
 
+/** A linked peer and what it holds of the asset: the peer's own set, live. */
+export interface Holder {
+  readonly peer: PeerSource;
+  readonly held: PieceSet;
+}
+
 export class AssetSupply {
   readonly assetId: string;
   /** Pieces held by this viewer; live, owned by the library. */
   readonly have: PieceSet;
   /** Piece → the ask that is to bring it: one piece has one supplier, so blame for a bad one is certain. */
   readonly asked = new Map<number, Asked>();
-  readonly #holders = new Map<PeerSource, PieceSet>();
+  readonly #holders = new Map<PeerSource, Holder>();
   readonly #counts: Uint16Array;
 
   /** **Cost**: peers times pieces, once. */
@@ -42,16 +48,16 @@ export class AssetSupply {
   /** A peer's holdings become known, or are replaced. */
   add(peer: PeerSource, pieces: PieceSet): void {
     this.remove(peer);
-    this.#holders.set(peer, pieces);
+    this.#holders.set(peer, { peer, held: pieces });
     this.#count(pieces, 1);
   }
 
   /** A peer is gone, or holds nothing any more; its set must be as it was when it was last told. */
   remove(peer: PeerSource): void {
-    const pieces = this.#holders.get(peer);
-    if (!pieces) return;
+    const holder = this.#holders.get(peer);
+    if (!holder) return;
     this.#holders.delete(peer);
-    this.#count(pieces, -1);
+    this.#count(holder.held, -1);
   }
 
   /** A piece was added to the set of a peer. @returns Whether that may change the plan. */
@@ -69,10 +75,11 @@ export class AssetSupply {
    * The peers that can be asked now for any of `pieces`. Those that could bring some, but have no room, learn
    * that their window is the limit.
    */
-  freeHolders(pieces: readonly number[], nowMs: number): PeerSource[] {
-    const free: PeerSource[] = [];
-    for (const [peer, held] of this.#holders) {
-      if (peer.available(nowMs) && hasAny(held, pieces) && peer.hasRoom()) free.push(peer);
+  freeHolders(pieces: readonly number[], nowMs: number): Holder[] {
+    const free: Holder[] = [];
+    for (const holder of this.#holders.values()) {
+      const { peer, held } = holder;
+      if (peer.available(nowMs) && hasAny(held, pieces) && peer.hasRoom()) free.push(holder);
     }
     return free;
   }
@@ -91,7 +98,7 @@ export class AssetSupply {
   ): MeshOffer {
     let rateBytesPerMs = 0;
     let latencyMs = Number.POSITIVE_INFINITY;
-    for (const [peer, held] of this.#holders) {
+    for (const { peer, held } of this.#holders.values()) {
       const leftMs = slackMs - Math.max(0, peer.backoffUntilMs - nowMs);
       if (leftMs <= 0 && !peer.available(nowMs)) continue;
       if (!hasAny(held, pieces)) continue;

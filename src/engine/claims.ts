@@ -7,10 +7,11 @@
 import type { PieceRange } from "../protocol/asset.js";
 
 interface Claim {
-  readonly peerId: string;
   readonly pieces: PieceRange;
   readonly sinceMs: number;
   untilMs: number;
+  /** The peer fetches them itself: its progress is progress with them. */
+  own: boolean;
 }
 
 /** How long an origin needs, as far as this viewer knows. */
@@ -19,24 +20,38 @@ export interface OriginPace {
   readonly pieceMs: number;
 }
 
-const NONE: readonly Claim[] = [];
-
 /** Without progress for so long, the next in rank takes over; or for as long as the origin needs for so many pieces. */
 const LEASE_MS = 2_000;
 const LEASE_PIECES = 3;
 const LEASE_MAX_MS = 8_000;
 /** A claim may take so many times what the origin needs: somebody else's line is not this one. */
 const LATE_FACTOR = 2;
+/**
+ * What is passed on holds for so long, whatever else its bearer brings: that says nothing of these pieces, and one
+ * slow fetcher kept all cliques waiting until their deadlines (p50 of a segment 2.7 instead of 3.6 s).
+ */
+const RELAYED_MS = 1_200;
+/** Progress counts once in so long: a neighbour shows some twenty times a second. */
+const RENEW_MS = 200;
 /** Ended leases are remembered for a while: the next in rank counts from their end. */
 const REMEMBERED_MS = 10_000;
-const CLAIMS_PER_ASSET_MAX = 256;
-const ASSETS_MAX = 256;
+/** Claims of one peer on one asset: the older half goes when there are more. */
+const CLAIMS_PER_PEER_MAX = 64;
+const ASSETS_MAX = 64;
 /** Claims of others that a viewer passes on: a stream needs some two a second, a flooder gets no more. */
 const RELAYS_PER_S = 8;
 const RELAYS_BURST = 32;
+/** Longer claims are not written down piece by piece, so that a peer may name any range. */
+const NARROW_PIECES = 16;
+
+/** What one peer has claimed of one asset. */
+interface Claimant {
+  readonly claims: Claim[];
+  renewedMs: number;
+}
 
 export class Claims {
-  readonly #byAsset = new Map<string, Claim[]>();
+  readonly #byAsset = new Map<string, AssetClaims>();
   readonly #pace: () => OriginPace;
   #relays = RELAYS_BURST;
   #relaysAtMs = 0;
@@ -46,24 +61,37 @@ export class Claims {
   }
 
   /**
-   * @param pieces An empty range takes back what the peer has claimed of the asset.
+   * @param claim An empty range takes back what the peer has claimed of the asset. `own`: the peer fetches the
+   * pieces itself; else it passes on what somebody behind it said.
    * @returns Whether any of the pieces was not covered before.
    */
-  add(peerId: string, assetId: string, pieces: PieceRange, nowMs: number): boolean {
+  add(
+    peerId: string,
+    assetId: string,
+    { own, ...pieces }: PieceRange & { own: boolean },
+    nowMs: number,
+  ): boolean {
+    const known = this.#byAsset.get(assetId);
     if (pieces.from === pieces.to) {
-      this.#takeBack(peerId, assetId, nowMs);
+      known?.takeBack(peerId, nowMs);
       return false;
     }
-    const news = !this.#allCovered(assetId, pieces, nowMs);
-    const known = (this.#byAsset.get(assetId) ?? []).filter(
-      ({ untilMs }) => untilMs + REMEMBERED_MS > nowMs,
-    );
-    known.push({ peerId, pieces, sinceMs: nowMs, untilMs: nowMs + this.#leaseMs });
-    this.#byAsset.delete(assetId);
-    this.#byAsset.set(assetId, known.slice(-CLAIMS_PER_ASSET_MAX));
-    const [oldest] = this.#byAsset.keys();
-    if (this.#byAsset.size > ASSETS_MAX && oldest !== undefined) this.#byAsset.delete(oldest);
+    const claims = known ?? this.#open(assetId, nowMs);
+    const news = !claims.coversAll(pieces, nowMs);
+    claims.add(peerId, pieces, { nowMs, leaseMs: this.#leaseMs(own ? LEASE_MS : RELAYED_MS), own });
     return news;
+  }
+
+  /** Assets of which nothing was claimed for a while make room: a live stream has a new one every few seconds. */
+  #open(assetId: string, nowMs: number): AssetClaims {
+    for (const [id, { latestMs }] of this.#byAsset) {
+      if (latestMs + REMEMBERED_MS <= nowMs) this.#byAsset.delete(id);
+    }
+    const [oldest] = this.#byAsset.keys();
+    if (this.#byAsset.size >= ASSETS_MAX && oldest !== undefined) this.#byAsset.delete(oldest);
+    const claims = new AssetClaims();
+    this.#byAsset.set(assetId, claims);
+    return claims;
   }
 
   /** Whether one more claim of somebody else may be passed on; counts it. */
@@ -78,24 +106,16 @@ export class Claims {
 
   /** The peer showed progress with the asset. */
   renew(peerId: string, assetId: string, nowMs: number): void {
-    for (const claim of this.#byAsset.get(assetId) ?? NONE) {
-      if (claim.peerId === peerId && claim.untilMs > nowMs) claim.untilMs = nowMs + this.#leaseMs;
-    }
+    this.#byAsset.get(assetId)?.renew(peerId, nowMs, () => this.#leaseMs(LEASE_MS));
   }
 
-  /** The peer left: its leases end now. */
+  /** The peer left: its own leases end now. */
   end(peerId: string, nowMs: number): void {
-    for (const assetId of this.#byAsset.keys()) this.#takeBack(peerId, assetId, nowMs);
+    for (const claims of this.#byAsset.values()) claims.takeBack(peerId, nowMs);
   }
 
-  get #leaseMs(): number {
-    return Math.min(LEASE_MAX_MS, Math.max(LEASE_MS, LEASE_PIECES * this.#pace().pieceMs));
-  }
-
-  #takeBack(peerId: string, assetId: string, nowMs: number): void {
-    for (const claim of this.#byAsset.get(assetId) ?? NONE) {
-      if (claim.peerId === peerId) claim.untilMs = Math.min(claim.untilMs, nowMs);
-    }
+  #leaseMs(leastMs: number): number {
+    return Math.min(LEASE_MAX_MS, Math.max(leastMs, LEASE_PIECES * this.#pace().pieceMs));
   }
 
   /** Whether somebody is bringing the piece. */
@@ -106,37 +126,144 @@ export class Claims {
   /** Whether somebody has not brought the piece in the time in which the origin would have: no claim on it counts then. */
   overdue(assetId: string, piece: number, nowMs: number): boolean {
     const { firstByteMs, pieceMs } = this.#pace();
-    return (this.#byAsset.get(assetId) ?? NONE).some(({ pieces: { from, to }, sinceMs }) => {
-      if (piece < from || piece >= to) return false;
-      return nowMs > sinceMs + firstByteMs + LATE_FACTOR * (piece - from + 1) * pieceMs;
+    const claims = this.#byAsset.get(assetId)?.on(piece) ?? [];
+    return claims.some(({ pieces, sinceMs }) => {
+      return nowMs > sinceMs + firstByteMs + LATE_FACTOR * (piece - pieces.from + 1) * pieceMs;
     });
   }
 
   /** When the last lease on the piece ends or ended; `undefined` if there was none. */
   endMs(assetId: string, piece: number): number | undefined {
-    let endMs: number | undefined;
-    for (const { pieces, untilMs } of this.#byAsset.get(assetId) ?? NONE) {
+    return this.#byAsset.get(assetId)?.endMs(piece);
+  }
+
+  /** Whether anybody has claimed any of the asset's pieces lately. */
+  any(assetId: string, nowMs: number): boolean {
+    const latestMs = this.#byAsset.get(assetId)?.latestMs ?? Number.NEGATIVE_INFINITY;
+    return latestMs + REMEMBERED_MS > nowMs;
+  }
+}
+
+/**
+ * The claims on one asset. Every word of a neighbour renews some, and every plan asks for the ends of many
+ * pieces, so ends are kept by piece.
+ */
+class AssetClaims {
+  readonly #byPeer = new Map<string, Claimant>();
+  /** Piece → end of the last narrow claim on it. */
+  readonly #ends = new Map<number, number>();
+  #wide: Claim[] = [];
+  /** End of the last claim of all. */
+  latestMs = Number.NEGATIVE_INFINITY;
+
+  add(
+    peerId: string,
+    { from, to }: PieceRange,
+    { nowMs, leaseMs, own }: { nowMs: number; leaseMs: number; own: boolean },
+  ): void {
+    const untilMs = nowMs + leaseMs;
+    const known = this.#claimsOf(peerId);
+    const same = known.find(({ pieces }) => pieces.from === from && pieces.to === to);
+    if (same) {
+      same.own ||= own;
+      same.untilMs = Math.max(same.untilMs, untilMs);
+      return this.#raise(same);
+    }
+    if (known.length === CLAIMS_PER_PEER_MAX) {
+      known.splice(0, CLAIMS_PER_PEER_MAX / 2);
+      this.#recount();
+    }
+    const claim = { pieces: { from, to }, sinceMs: nowMs, untilMs, own };
+    known.push(claim);
+    if (!narrow(claim)) this.#wide.push(claim);
+    this.#raise(claim);
+  }
+
+  renew(peerId: string, nowMs: number, leaseMs: () => number): void {
+    const claimant = this.#byPeer.get(peerId);
+    if (!claimant || nowMs < claimant.renewedMs + RENEW_MS) return;
+    claimant.renewedMs = nowMs;
+    const untilMs = nowMs + leaseMs();
+    for (const claim of claimant.claims) {
+      if (!claim.own || claim.untilMs <= nowMs) continue;
+      claim.untilMs = untilMs;
+      this.#raise(claim);
+    }
+  }
+
+  takeBack(peerId: string, nowMs: number): void {
+    let ended = false;
+    for (const claim of this.#byPeer.get(peerId)?.claims ?? []) {
+      if (!claim.own || claim.untilMs <= nowMs) continue;
+      claim.untilMs = nowMs;
+      ended = true;
+    }
+    if (ended) this.#recount();
+  }
+
+  /** All claims on a piece, whether they hold or not. */
+  on(piece: number): Claim[] {
+    const all = [...this.#byPeer.values()].flatMap(({ claims }) => claims);
+    return all.filter(({ pieces }) => piece >= pieces.from && piece < pieces.to);
+  }
+
+  endMs(piece: number): number | undefined {
+    let endMs = this.#ends.get(piece);
+    for (const { pieces, untilMs } of this.#wide) {
       if (piece < pieces.from || piece >= pieces.to) continue;
       if (endMs === undefined || untilMs > endMs) endMs = untilMs;
     }
     return endMs;
   }
 
-  /** Whether anybody has claimed any of the asset's pieces lately. */
-  any(assetId: string, nowMs: number): boolean {
-    const claims = this.#byAsset.get(assetId) ?? [];
-    return claims.some(({ untilMs }) => untilMs + REMEMBERED_MS > nowMs);
+  /** **Cost**: the pieces of all narrow claims and the wide ones, squared at worst, whatever the range. */
+  coversAll({ from, to }: PieceRange, nowMs: number): boolean {
+    let at = from;
+    while (at < to) {
+      if ((this.#ends.get(at) ?? 0) > nowMs) {
+        at++;
+        continue;
+      }
+      const piece = at;
+      const wide = this.#wide.find(
+        ({ pieces, untilMs }) => untilMs > nowMs && pieces.from <= piece && pieces.to > piece,
+      );
+      if (!wide) return false;
+      at = wide.pieces.to;
+    }
+    return true;
   }
 
-  /** **Cost**: claims of the asset, squared at worst, whatever range a peer names. */
-  #allCovered(assetId: string, { from, to }: PieceRange, nowMs: number): boolean {
-    let at = from;
-    for (let before = -1; before < at && at < to; ) {
-      before = at;
-      for (const { pieces, untilMs } of this.#byAsset.get(assetId) ?? NONE) {
-        if (untilMs > nowMs && pieces.from <= at && pieces.to > at) at = pieces.to;
-      }
+  #claimsOf(peerId: string): Claim[] {
+    let claimant = this.#byPeer.get(peerId);
+    if (!claimant) {
+      claimant = { claims: [], renewedMs: Number.NEGATIVE_INFINITY };
+      this.#byPeer.set(peerId, claimant);
     }
-    return at >= to;
+    return claimant.claims;
   }
+
+  /** A claim ends later than before. */
+  #raise(claim: Claim): void {
+    const { pieces, untilMs } = claim;
+    if (untilMs > this.latestMs) this.latestMs = untilMs;
+    if (!narrow(claim)) return;
+    for (let piece = pieces.from; piece < pieces.to; piece++) {
+      if ((this.#ends.get(piece) ?? Number.NEGATIVE_INFINITY) < untilMs)
+        this.#ends.set(piece, untilMs);
+    }
+  }
+
+  /** A claim ends earlier than before, or is forgotten. */
+  #recount(): void {
+    const all = [...this.#byPeer.values()].flatMap(({ claims }) => claims);
+    this.#ends.clear();
+    this.#wide = all.filter((claim) => !narrow(claim));
+    this.latestMs = Number.NEGATIVE_INFINITY;
+    for (const claim of all) this.#raise(claim);
+  }
+}
+
+function narrow({ pieces }: Claim): boolean {
+  return pieces.to - pieces.from <= NARROW_PIECES;
 }

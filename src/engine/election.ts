@@ -12,12 +12,16 @@
 /** Pieces of one stripe: 256 KiB, so that the ranges of a segment come from several fetchers. */
 export const STRIPE_PIECES = 4;
 
+/** Members that a slow uplink lets go first. */
+const SLOW_STEPS = 4;
+
 export class Election {
   readonly #linked: () => Iterable<string>;
   #ranks = new Map<string, number>();
   #selfId = "";
   #members: readonly string[] | undefined;
   #serving = true;
+  #slow = false;
 
   /** @param linked Ids of the linked peers: the clique of a viewer that no server has put into one. */
   constructor(linked: () => Iterable<string>) {
@@ -50,6 +54,18 @@ export class Election {
     return this.#serving;
   }
 
+  /** Whether this viewer's uplink is so slow that others should rather fetch. */
+  set slow(slow: boolean) {
+    if (slow === this.#slow) return;
+    this.#slow = slow;
+    this.reset();
+  }
+
+  /** A number in [0, 1) of this viewer's own for the stripe of the piece: who doubts a claim first. */
+  doubtOf(assetId: string, piece: number): number {
+    return weightOf(`${stripeKey(assetId, piece)}doubt ${this.#selfId}`) / 2 ** 32;
+  }
+
   /** Forgets what was computed: the linked peers are other ones, or nothing is requested any more. */
   reset(): void {
     this.#ranks.clear();
@@ -61,8 +77,8 @@ export class Election {
     let rank = this.#ranks.get(key);
     if (rank === undefined) {
       const members = this.#members ?? [...this.#linked()];
-      const { length } = members;
-      rank = this.#serving ? rankOf(this.#selfId, members, assetId, piece) : length;
+      rank = this.#serving ? rankOf(this.#selfId, members, assetId, piece) : members.length;
+      if (this.#slow) rank += SLOW_STEPS;
       this.#ranks.set(key, rank);
     }
     return rank;

@@ -36,6 +36,9 @@ export type Command = Readonly<
 /** With this much time to spare, neighbours' needs decide the order of pieces. */
 const RELAXED_MS = 1_000;
 
+/** 4 Mbit/s: below this a stripe takes half a second to its first neighbour, and everybody waits for it. */
+const SLOW_UPLINK_BYTES_PER_MS = 500;
+
 /** Pieces that are under way for a request that only fetches ahead: what comes next soon has the line. */
 const AHEAD_PIECES_MAX = 4;
 
@@ -74,6 +77,11 @@ export class Planner {
   /** Whether this viewer uploads; one that does not neither claims nor passes claims on. */
   set serving(serving: boolean) {
     this.#election.serving = serving;
+  }
+
+  /** What this viewer's uplink takes, in bytes per millisecond: a slow one comes late in elections. */
+  set uplinkBytesPerMs(uplinkBytesPerMs: number) {
+    this.#election.slow = uplinkBytesPerMs < SLOW_UPLINK_BYTES_PER_MS;
   }
 
   /** Expected time for the origin to send `bytes`, in milliseconds. */
@@ -203,7 +211,8 @@ export class Planner {
     nowMs: number,
   ): Command[] {
     if (!this.#suppliers.get(peerId)) return [];
-    const news = this.#claims.add(peerId, assetId, { from, to }, nowMs);
+    const own = hops === CLAIM_HOPS_MAX;
+    const news = this.#claims.add(peerId, assetId, { from, to, own }, nowMs);
     if (!news || hops === 0 || !this.#election.members || !this.#election.serving) return [];
     if (!this.#claims.mayPassOn(nowMs)) return [];
     return [{ type: "claim", assetId, from, to, hops: Math.min(hops, CLAIM_HOPS_MAX) - 1 }];

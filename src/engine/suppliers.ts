@@ -5,7 +5,7 @@
  */
 import { PieceSet } from "../core/piece-set.js";
 import type { PieceRange } from "../protocol/asset.js";
-import { type Asked, AssetSupply } from "./asset-supply.js";
+import { type Asked, AssetSupply, type Holder } from "./asset-supply.js";
 import { type Ask, PeerSource } from "./peer-source.js";
 
 /** A silent supplier loses the piece after this, whatever its rate was. */
@@ -157,14 +157,14 @@ export class Suppliers {
   ask(
     { assetId, asked: allAsked }: AssetSupply,
     piece: number,
-    free: readonly PeerSource[],
+    free: readonly Holder[],
     options: { nowMs: number; limitMs: number; originRateBytesPerMs: number },
   ): Asked | undefined {
     const { nowMs, limitMs, originRateBytesPerMs } = options;
     let best: PeerSource | undefined;
     let bestMs = limitMs;
-    for (const peer of free) {
-      if (!peer.holds(assetId, piece)) continue;
+    for (const { peer, held } of free) {
+      if (!held.has(piece)) continue;
       const expectedMs = peer.expectedMs(originRateBytesPerMs);
       if (expectedMs >= bestMs || !peer.hasRoom()) continue;
       best = peer;

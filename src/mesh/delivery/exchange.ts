@@ -6,6 +6,7 @@
 import { NearcastError } from "../../core/errors.js";
 import type { Command, Planner } from "../../engine/planner.js";
 import { bytesOfPiece, pieceCountOf, windowOf } from "../../protocol/asset.js";
+import { CLAIM_HOPS_MAX } from "../../protocol/limits.js";
 import { verifyPiece } from "../../protocol/verify.js";
 import type { HaveGossip } from "../links/have-gossip.js";
 import type { NeighbourHandlers, Neighbours } from "../links/neighbours.js";
@@ -87,7 +88,9 @@ export class Exchange {
         planner.addPeer(link.peerId, link.rttMs ?? RTT_MS);
         gossip.greet(link, now());
         for (const session of this.#sessions.values()) {
-          for (const claim of session.claims()) link.send({ type: "claim", ...claim, hops: 0 });
+          for (const claim of session.claims()) {
+            link.send({ type: "claim", ...claim, hops: CLAIM_HOPS_MAX });
+          }
         }
         onLink(link, "open");
       },
@@ -181,11 +184,12 @@ export class Exchange {
       this.#ticker = undefined;
       return;
     }
-    const { planner, now } = this.#options;
+    const { planner, uploader, now } = this.#options;
     for (const session of this.#sessions.values()) {
       session.tick();
       planner.setDeadline(session.id, session.deadlineMs);
     }
+    planner.uplinkBytesPerMs = uploader.rateBytesPerMs;
     this.run(planner.tick(now()));
   }
 }

@@ -70,6 +70,11 @@ export class Uploader {
     this.#policy.limit(caps);
   }
 
+  /** Upload rate that can be counted on, in bytes per millisecond. */
+  get rateBytesPerMs(): number {
+    return this.#policy.rateBytesPerMs;
+  }
+
   /** Share of the upload allowance in use, in percent. */
   get loadPercent(): number {
     const queueMs = this.#waitingBytes / this.#policy.rateBytesPerMs;

@@ -1,10 +1,7 @@
 import { expect } from "chai";
-import { Claims } from "../../../src/engine/claims.js";
-import { rankOf, STRIPE_PIECES } from "../../../src/engine/election.js";
+import { Election, rankOf, STRIPE_PIECES } from "../../../src/engine/election.js";
 
 const IDS = Array.from({ length: 9 }, (_, index) => `viewer-${index}`);
-/** 100 ms to the first byte, 20 ms a piece. */
-const PACE = { firstByteMs: 100, pieceMs: 20 };
 const others = (self: string) => IDS.filter((id) => id !== self);
 
 describe("election", () => {
@@ -41,63 +38,16 @@ describe("election", () => {
   it("rankOf() is 0 for a viewer without neighbours", () => {
     expect(rankOf("", [], "asset", 5)).to.equal(0);
   });
-});
 
-describe("claims", () => {
-  it("Claims hold for a lease of two seconds after the last progress", () => {
-    const claims = new Claims(() => PACE);
-    claims.add("a", "asset", { from: 4, to: 8 }, 0);
-    const covered = [3, 4, 7, 8].map((piece) => claims.covers("asset", piece, 1_999));
-    expect(covered).to.deep.equal([false, true, true, false]);
-    expect(claims.covers("asset", 4, 2_000)).to.equal(false);
-    claims.renew("a", "asset", 1_500);
-    claims.renew("b", "asset", 3_000);
-    claims.renew("a", "other", 3_000);
-    expect(claims.covers("asset", 4, 3_499)).to.equal(true);
-    expect(claims.covers("asset", 4, 3_500)).to.equal(false);
-    claims.renew("a", "asset", 3_500);
-    expect(claims.covers("asset", 4, 3_501), "what has ended stays ended").to.equal(false);
-  });
-
-  it("Claims hold for as long as a slow origin needs for three pieces, eight seconds at most", () => {
-    let pieceMs = 1_300;
-    const claims = new Claims(() => ({ firstByteMs: 100, pieceMs }));
-    claims.add("a", "asset", { from: 0, to: 4 }, 0);
-    expect(claims.endMs("asset", 0)).to.equal(3_900);
-    pieceMs = 60_000;
-    claims.renew("a", "asset", 1_000);
-    expect(claims.endMs("asset", 0)).to.equal(9_000);
-  });
-
-  it("Claims are overdue after twice the time in which the origin would have sent the piece, renewed or not", () => {
-    const claims = new Claims(() => PACE);
-    claims.add("a", "asset", { from: 4, to: 8 }, 1_000);
-    expect(claims.overdue("asset", 4, 1_140)).to.equal(false);
-    expect(claims.overdue("asset", 4, 1_141)).to.equal(true);
-    expect(claims.overdue("asset", 7, 1_141), "its turn comes later").to.equal(false);
-    expect(claims.overdue("asset", 7, 1_261)).to.equal(true);
-    expect(claims.overdue("asset", 8, 9_000), "nobody claimed it").to.equal(false);
-    claims.renew("a", "asset", 1_150);
-    claims.add("a", "asset", { from: 4, to: 8 }, 1_150);
-    claims.add("b", "asset", { from: 4, to: 8 }, 1_150);
-    expect(claims.overdue("asset", 4, 1_160), "a claim repeated wins no time").to.equal(true);
-  });
-
-  it("Claims end with their owner and are remembered for the next in rank", () => {
-    const claims = new Claims(() => PACE);
-    claims.add("a", "asset", { from: 0, to: 4 }, 0);
-    claims.end("a", 700);
-    expect(claims.covers("asset", 0, 701)).to.equal(false);
-    expect(claims.endMs("asset", 0)).to.equal(700);
-    expect(claims.endMs("asset", 4)).to.equal(undefined);
-    expect(claims.any("asset", 701)).to.equal(true);
-    expect(claims.any("asset", 60_000), "forgotten in the end").to.equal(false);
-  });
-
-  it("Claims of one asset are bounded", () => {
-    const claims = new Claims(() => PACE);
-    for (let at = 0; at < 300; at++) claims.add("a", "asset", { from: at, to: at + 1 }, 0);
-    expect(claims.covers("asset", 299, 1)).to.equal(true);
-    expect(claims.covers("asset", 0, 1)).to.equal(false);
+  it("Election.doubtOf() is another number for everybody, and one for a stripe", () => {
+    const doubts = Array.from({ length: 1_000 }, (_, index) => {
+      const election = new Election(() => []);
+      election.selfId = `viewer-${index}`;
+      expect(election.doubtOf("asset", 1)).to.equal(election.doubtOf("asset", 0));
+      return election.doubtOf("asset", 0);
+    });
+    expect(Math.min(...doubts)).to.be.within(0, 0.01);
+    expect(Math.max(...doubts)).to.be.within(0.99, 1);
+    expect(new Set(doubts.map((doubt) => Math.floor(100 * doubt))).size).to.equal(100);
   });
 });

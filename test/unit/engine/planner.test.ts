@@ -85,17 +85,38 @@ describe("planner", () => {
   it("Planner says what it fetches, and leaves to a neighbour what that one fetches (rule 2)", () => {
     const { planner, link, open } = setUp();
     link("b", []);
-    const claim = { assetId: "asset", hops: 0 };
+    const claim = { assetId: "asset", hops: 4 };
     planner.claimed("b", { ...claim, from: 0, to: 4 }, 0);
     planner.claimed("nobody", { ...claim, from: 4, to: 8 }, 0);
     const commands = [open({ pieces: { from: 0, to: 8 } }), planner.tick(1_999)].flat();
     expect(fetchesOf(commands)).to.deep.equal([{ type: "fetch", requestId: 1, from: 4, to: 8 }]);
     const claims = commands.filter(({ type }) => type === "claim");
     expect(claims).to.deep.equal([{ type: "claim", assetId: "asset", from: 4, to: 8, hops: 4 }]);
-    // The lease ends, and with it the wait; one more step if the other ranks first.
-    expect(fetchesOf(planner.tick(2_300))).to.deep.equal([
+    // The lease ends; in doubt for a while, and one more step if the other ranks first.
+    expect(fetchesOf(planner.tick(2_000 + 1_500 + 300))).to.deep.equal([
       { type: "fetch", requestId: 1, from: 0, to: 4 },
     ]);
+  });
+
+  it("Planner trusts what is passed on for less long, and not for the bearer's progress (rule 2)", () => {
+    const { planner, link, open } = setUp();
+    link("b", []);
+    planner.claimed("b", { assetId: "asset", hops: 3, from: 0, to: 4 }, 0);
+    expect(fetchesOf(open({ pieces: { from: 0, to: 4 } }))).to.be.empty;
+    planner.addHoldings("b", "asset", { pieceCount: 8, from: 0, bits: Uint8Array.of(1) }, 1_000);
+    expect(fetchesOf(planner.tick(1_199))).to.be.empty;
+    expect(fetchesOf(planner.tick(1_200 + 1_500 + 300))).to.have.length(1);
+  });
+
+  it("Planner lets others go first while its own uplink is slow (rule 2)", () => {
+    const { planner, link, open } = setUp();
+    planner.selfId = "self";
+    link("b", []);
+    planner.clique = ["self", "b"];
+    planner.uplinkBytesPerMs = 499;
+    expect(fetchesOf(open({ pieces: { from: 0, to: 64 } }))).to.be.empty;
+    planner.uplinkBytesPerMs = 500;
+    expect(fetchesOf(planner.tick(1))).to.not.be.empty;
   });
 
   it("Planner passes a claim on once, one hop less, in a clique and while it uploads", () => {
