@@ -80,6 +80,7 @@ export class Audience {
     if (player.next < 0) player.next = catalogue.live ? liveStart : 0;
     else if (player.next < from && !viewer.session) player.next = liveStart; // it fell behind
     this.want(viewer);
+    this.#world.mesh.befriend(viewer);
     if (!catalogue.live) return;
     const jitter = between(viewer.pollRandom, 0.95, 1.05);
     this.#world.after(catalogue.segmentMs * (news ? jitter : jitter / 2), KIND.poll, viewer.index);

@@ -197,7 +197,7 @@ export class Deliveries {
   peerPiece(viewer: Viewer, { from, askId, asset: index, piece, bytes, genuine }: PeerPiece): void {
     const { planner } = viewer;
     const { stats, shell, nowMs, config } = this.#world;
-    const peerId = String(from);
+    const { id: peerId } = this.#world.viewer(from); // the same string, which maps compare by identity
     if (!planner.askOf(peerId, askId)) {
       stats.duplicateBytes += bytes;
       return;

@@ -3,14 +3,15 @@
  * src/mesh/links/have-gossip.ts; who is to be linked comes from the cliques.
  * @module
  */
+import { RandomBag } from "../src/core/random-bag.js";
 import type { CliqueChange } from "../src/engine/cliques.js";
 import type { Command } from "../src/engine/planner.js";
+import type { Asset } from "./catalogue.js";
 import { lossCap, pairDraw, rttMs } from "./network.js";
 import { between, seeded } from "./random.js";
 import type { Link, Viewer } from "./viewer.js";
 import { KIND, type World } from "./world.js";
 
-const NOTHING = new Uint8Array();
 const GATHER_MS = 50;
 const FRESH_MS = 300;
 const OPEN_TIMEOUT_MS = 5_000;
@@ -19,6 +20,9 @@ const JOIN_ROUND_TRIPS = 4;
 /** Share of viewers that vanish without a word; their neighbours notice late. */
 const CRASH_SHARE = 0.2;
 const PINGS_LOST_MS = { min: 5_000, max: 10_000 };
+
+/** Links to others than the clique and its bridges that every page looks for. */
+const OTHERS_WANTED = 2;
 
 /** Links that hear a message at the same time, as the slowest of them does: an event each would be too many. */
 const HEARERS = 6;
@@ -41,6 +45,8 @@ export class Mesh {
   readonly #messages: (Message | undefined)[] = [];
   readonly #free: number[] = [];
   readonly #pending = new Set<number>();
+  /** Viewers of a title that the index knows. */
+  readonly #swarms = new Map<number, RandomBag<number>>();
 
   constructor(world: World) {
     this.#world = world;
@@ -60,6 +66,22 @@ export class Mesh {
     viewer.planner.selfId = viewer.id;
     viewer.planner.serving = viewer.traits.uploads;
     this.#change(this.#world.cliques.join(viewer.index, viewer.title));
+    const swarm = this.#swarms.get(viewer.title) ?? new RandomBag<number>();
+    this.#swarms.set(viewer.title, swarm);
+    swarm.add(viewer.index);
+    this.befriend(viewer);
+  }
+
+  /** Dials strangers of the same title until there are enough, as src/mesh/links/neighbours.ts does. */
+  befriend(viewer: Viewer): void {
+    const swarm = this.#swarms.get(viewer.title);
+    const lacking = OTHERS_WANTED - viewer.others.size;
+    if (!swarm || lacking <= 0 || this.#world.nowMs < viewer.indexJoinedMs) return;
+    for (const peer of swarm.sample(lacking, this.#world.random)) {
+      if (!this.#dial(viewer.index, peer)) continue;
+      viewer.others.add(peer);
+      this.#world.viewer(peer).others.add(viewer.index);
+    }
   }
 
   /** Whether links or answers are on their way that may change who holds what. */
@@ -78,11 +100,13 @@ export class Mesh {
     const { random, queue, nowMs } = this.#world;
     const crashed = random() < CRASH_SHARE;
     const noticedMs = crashed ? between(random, PINGS_LOST_MS.min, PINGS_LOST_MS.max) : 0;
-    for (const { peer, rttMs } of viewer.links.values()) {
-      queue.push(nowMs + noticedMs + rttMs / 2, KIND.linkDown, peer, viewer.index);
+    for (const link of viewer.links.values()) {
+      link.open = false;
+      queue.push(nowMs + noticedMs + link.rttMs / 2, KIND.linkDown, link.peer, viewer.index);
     }
     viewer.links.clear();
     viewer.hearers = [];
+    this.#swarms.get(viewer.title)?.delete(viewer.index);
     this.#change(this.#world.cliques.leave(viewer.index));
   }
 
@@ -109,25 +133,28 @@ export class Mesh {
     viewer.planner.clique = members;
   }
 
-  #dial(a: number, b: number): void {
+  /** @returns Whether a link is on its way now. */
+  #dial(a: number, b: number): boolean {
     const { config, nowMs } = this.#world;
     const from = this.#world.alive(a);
     const to = this.#world.alive(b);
-    if (!from || !to || a === b || from.links.has(b)) return;
-    if (from.links.size >= config.linksMax || to.links.size >= config.linksMax) return;
+    if (!from || !to || a === b || from.links.has(b)) return false;
+    if (from.links.size >= config.linksMax || to.links.size >= config.linksMax) return false;
     const avoided = [from.avoidedUntilMs.get(b), to.avoidedUntilMs.get(a)];
-    if (avoided.some((untilMs = 0) => untilMs > nowMs)) return;
+    if (avoided.some((untilMs = 0) => untilMs > nowMs)) return false;
     const key = pairKey(a, b);
-    if (this.#pending.has(key)) return;
+    if (this.#pending.has(key)) return false;
     this.#pending.add(key);
     from.pendingLinks++;
     to.pendingLinks++;
     const random = seeded(pairDraw(config, from, to, 1) * 2 ** 32);
     if (random() < config.pairFailShare) {
-      return this.#world.after(OPEN_TIMEOUT_MS, KIND.linkFailed, a, b);
+      this.#world.after(OPEN_TIMEOUT_MS, KIND.linkFailed, a, b);
+      return true;
     }
     const setupMs = between(random, config.linkSetupMinMs, config.linkSetupMaxMs);
     this.#world.after(setupMs, KIND.linkUp, a, b);
+    return true;
   }
 
   linkSettled(a: number, b: number, opened: boolean): void {
@@ -136,15 +163,22 @@ export class Mesh {
     const to = this.#world.viewer(b);
     from.pendingLinks--;
     to.pendingLinks--;
-    if (!opened || !from.alive || !to.alive) return;
+    if (!opened || !from.alive || !to.alive) {
+      from.others.delete(b);
+      to.others.delete(a);
+      return;
+    }
     const rtt = rttMs(this.#world.config, from.traits.place, to.traits.place);
     const cap = lossCap(rtt, from.traits.loss + to.traits.loss);
-    for (const [viewer, peer] of [
-      [from, to],
-      [to, from],
+    const ends = [makeLink(to, rtt, cap), makeLink(from, rtt, cap)] as const;
+    ends[0].back = ends[1];
+    ends[1].back = ends[0];
+    for (const [viewer, link] of [
+      [from, ends[0]],
+      [to, ends[1]],
     ] as const) {
-      viewer.setLink(peer.index, makeLink(peer.index, rtt, cap));
-      viewer.planner.addPeer(peer.id, rtt);
+      viewer.setLink(link.peer, link);
+      viewer.planner.addPeer(link.to.id, rtt);
       viewer.lastGreetMs = this.#world.nowMs;
     }
     this.#world.stats.linksOpened++;
@@ -164,9 +198,10 @@ export class Mesh {
     const link = viewer?.links.get(peer);
     if (!viewer || !link) return;
     link.open = false;
+    viewer.others.delete(peer);
     viewer.setLink(peer, undefined);
     this.#world.uploads.linkClosed(viewer, link);
-    this.#world.shell.run(viewer, viewer.planner.removePeer(String(peer), this.#world.nowMs));
+    this.#world.shell.run(viewer, viewer.planner.removePeer(link.to.id, this.#world.nowMs));
   }
 
   /** A piece was verified: neighbours will hear of it. */
@@ -225,12 +260,12 @@ export class Mesh {
     kind: number,
     viewer: Viewer,
     links: readonly Link[],
-    message: Omit<Message, "pending" | "links">,
+    { asset, from, to, bits, hops }: Omit<Message, "pending" | "links">,
   ): void {
     if (links.length === 0) return;
     const at = this.#free.pop() ?? this.#messages.length;
     const pending = Math.ceil(links.length / HEARERS);
-    this.#messages[at] = { ...message, links, pending };
+    this.#messages[at] = { asset, from, to, bits, hops, links, pending };
     for (let first = 0; first < links.length; first += HEARERS) {
       const slowest = links[Math.min(first + HEARERS, links.length) - 1] as Link;
       this.#world.after(this.#world.controlMs(viewer, slowest), kind, viewer.index, at, first);
@@ -244,40 +279,41 @@ export class Mesh {
       this.#messages[at] = undefined;
       this.#free.push(at);
     }
+    const { id } = this.#world.viewer(from);
+    const asset = this.#world.catalogue.at(message.asset);
     const end = Math.min(first + HEARERS, message.links.length);
     for (let index = first; index < end; index++) {
-      const viewer = this.#world.alive((message.links[index] as Link).peer);
-      if (viewer?.links.has(from)) this.#hears(kind, viewer, from, message);
+      const { to, back } = message.links[index] as Link;
+      if (!back?.open) continue;
+      if (kind === KIND.claim) this.#hearsClaim(to, id, asset, message);
+      else this.#hearsHave(to, id, asset, message);
     }
   }
 
-  #hears(kind: number, viewer: Viewer, from: number, message: Message): void {
+  #hearsClaim(viewer: Viewer, id: string, asset: Asset, { from, to, hops }: Message): void {
+    const { shell, nowMs } = this.#world;
+    const claim = { assetId: asset.id, from, to, hops };
+    shell.run(viewer, viewer.planner.claimed(id, claim, nowMs));
+  }
+
+  /** Who has all of it needs no planner to hear who has some of it: most of what is told comes too late. */
+  #hearsHave(viewer: Viewer, id: string, asset: Asset, { bits, from }: Message): void {
+    const { shell, nowMs } = this.#world;
     const { planner } = viewer;
-    const { id } = this.#world.viewer(from);
-    const asset = this.#world.catalogue.at(message.asset);
-    const { nowMs } = this.#world;
-    const { shell } = this.#world;
-    if (kind === KIND.claim) {
-      const { from, to, hops } = message;
-      const claim = { assetId: asset.id, from, to, hops };
-      return shell.run(viewer, planner.claimed(id, claim, nowMs));
+    if (bits) {
+      if (viewer.have.get(asset.index)?.complete) return;
+      const held = { pieceCount: asset.pieceCount, from, bits };
+      return shell.run(viewer, planner.addHoldings(id, asset.id, held, nowMs));
     }
     if (planner.holdingsOf(id, asset.id) === asset.all) return;
-    const { bits, from: start } = message;
-    const held = { pieceCount: asset.pieceCount, from: start, bits: bits ?? NOTHING };
-    shell.run(
-      viewer,
-      bits
-        ? planner.addHoldings(id, asset.id, held, nowMs)
-        : planner.setHoldings(id, asset.id, asset.all, nowMs),
-    );
+    shell.run(viewer, planner.setHoldings(id, asset.id, asset.all, nowMs));
   }
 }
 
-function makeLink(peer: number, rtt: number, capBytesPerMs: number): Link {
+function makeLink(to: Viewer, rtt: number, capBytesPerMs: number): Link {
   return {
-    ...{ peer, rttMs: rtt, capBytesPerMs, open: true },
-    ...{ outBytes: 0, jobs: 0, freeMs: 0 },
+    ...{ peer: to.index, to, rttMs: rtt, capBytesPerMs, open: true },
+    ...{ back: undefined, outBytes: 0, jobs: 0, freeMs: 0 },
   };
 }
 

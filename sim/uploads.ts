@@ -119,7 +119,7 @@ export class Uploads {
     const busyMs = uploads
       ? holder.policy.busyMs({
           queuedBytes: holder.queuedBytes,
-          peers: this.#busyPeers(holder),
+          peers: holder.peersServed,
           known: link.outBytes > 0,
         })
       : DISABLED_RETRY_MS;
@@ -172,6 +172,7 @@ export class Uploads {
     const onLinkMs = job.bytes / link.capBytesPerMs;
     link.freeMs = Math.max(nowMs, Math.max(link.freeMs, nowMs - sendMs) + onLinkMs);
     holder.policy.sample(job.bytes, sendMs);
+    holder.planner.uplinkBytesPerMs = holder.policy.rateBytesPerMs;
     queue.push(link.freeMs, KIND.pieceOut, index, job.generation);
     this.#serve(holder);
   }
@@ -230,7 +231,7 @@ export class Uploads {
     if (retryMs < 0) stats.absent++;
     else stats.busy++;
     const asset = catalogue.at(job.asset);
-    const peerId = String(job.from);
+    const { id: peerId } = this.#world.viewer(job.from);
     if (retryMs < 0 && viewer.planner.holdingsOf(peerId, asset.id) === asset.all) {
       // The planner strikes the piece off its own copy.
       const copy = new PieceSet(asset.pieceCount);
@@ -253,15 +254,11 @@ export class Uploads {
   }
 
   #account(holder: Viewer, link: Link, bytes: number): void {
+    const before = link.outBytes;
     link.outBytes += bytes;
     holder.queuedBytes += bytes;
-  }
-
-  #busyPeers(holder: Viewer): number {
-    if (holder.queuedBytes === 0) return 0;
-    let peers = 0;
-    for (const link of holder.links.values()) if (link.outBytes > 0) peers++;
-    return peers;
+    if (before === 0) holder.peersServed++;
+    if (link.outBytes === 0) holder.peersServed--;
   }
 
   /** Takes a job from those that are over: millions of them come and go. @returns Its number. */

@@ -35,6 +35,9 @@ export interface Traits {
 /** One end of a link. */
 export interface Link {
   readonly peer: number;
+  /** The viewer at the other end, and that viewer's end. */
+  readonly to: Viewer;
+  back: Link | undefined;
   readonly rttMs: number;
   /** Goodput that loss allows, in bytes per millisecond. */
   readonly capBytesPerMs: number;
@@ -123,6 +126,8 @@ export class Viewer {
   readonly links = new Map<number, Link>();
   /** The links, nearest first; replaced when they change, never written to. */
   hearers: readonly Link[] = [];
+  /** Peers linked, or being dialled, that are neither of its clique nor its bridge. */
+  readonly others = new Set<number>();
   pendingLinks = 0;
   lastGreetMs = Number.NEGATIVE_INFINITY;
   readonly avoidedUntilMs = new Map<number, number>();
@@ -137,6 +142,8 @@ export class Viewer {
     ...{ jobs: [], head: 0, serving: -1 },
   };
   queuedBytes = 0;
+  /** Links with something in the queue. */
+  peersServed = 0;
   uploadedBytes = 0;
 
   session: Session | undefined;
