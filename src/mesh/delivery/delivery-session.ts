@@ -19,12 +19,11 @@ import {
   OPEN_RANGE_MAX_BYTES,
   PIECE_BYTES,
   WINDOW_BYTES,
-  WINDOW_PIECES,
 } from "../../protocol/limits.js";
-import { isFromManifest } from "../../protocol/manifest.js";
 import type { VerifiedPiece } from "../../protocol/verify.js";
 import type { DeliveryMessage, HostMessage, Want } from "../../protocol/worker-messages.js";
 import type { Trust, TrustedAsset } from "../trust/trust.js";
+import { AttestedSpan } from "./attested-span.js";
 import { OriginLearner } from "./origin-learner.js";
 import { PassingRecord } from "./passing-record.js";
 import type { PieceLibrary } from "./piece-library.js";
@@ -63,6 +62,7 @@ export class DeliverySession {
   readonly url: string;
   readonly #options: SessionOptions;
   readonly #lifetime = new AbortController();
+  readonly #span: AttestedSpan;
   readonly #record: PassingRecord;
   readonly #learner: OriginLearner;
   /** When the mesh took over what passed through before; the request's opening else. */
@@ -72,7 +72,6 @@ export class DeliverySession {
   #pieces: PieceRange = { from: 0, to: 0 };
   /** Next piece that the page needs. */
   #position = 0;
-  readonly #attesting = new Set<number>();
   readonly #sent = new Set<number>();
   #planned = false;
   /** The origin's response passes through and is shown to us. */
@@ -86,6 +85,13 @@ export class DeliverySession {
     this.url = options.want.url;
     this.#options = options;
     this.#startedMs = options.now();
+    this.#span = new AttestedSpan({
+      active: options.want.active,
+      attest: options.attest,
+      onAttested: (asset) => this.#allow(asset),
+      onEnd: () => this.fail(),
+      onError: options.onError,
+    });
     this.#record = new PassingRecord(this.#startedMs);
     this.#learner = new OriginLearner({
       ...options,
@@ -119,7 +125,7 @@ export class DeliverySession {
     const { trust } = this.#options;
     if (trust.refused(url)) return this.#passThrough(false);
     const firstWindow = Math.floor((this.want.range?.start ?? 0) / WINDOW_BYTES);
-    const attested = () => this.#attestedBy(trust.find(url), firstWindow);
+    const attested = () => this.#span.covers(trust.find(url), firstWindow);
     const attesting = attested() ? undefined : this.#options.attest(url, firstWindow);
     if (attesting) await this.#patiently(attesting);
     if (this.closed.aborted) return;
@@ -139,7 +145,7 @@ export class DeliverySession {
   deliver({ piece, bytes }: VerifiedPiece, source: "mesh" | "cache"): void {
     if (!this.#planned || this.#sent.has(piece)) return;
     if (piece < this.#pieces.from || piece >= this.#pieces.to) return;
-    if (this.want.active && !this.#attestedBy(this.#asset, windowOf(piece))) return;
+    if (this.want.active && !this.#span.covers(this.#asset, windowOf(piece))) return;
     this.#sent.add(piece);
     const copy = bytes.slice();
     this.#post({ type: "piece", piece, bytes: copy, source }, [copy.buffer]);
@@ -175,7 +181,7 @@ export class DeliverySession {
     const { trust, planner, now } = this.#options;
     const asset = this.#passing && planner.linked ? trust.find(this.url) : undefined;
     const rest = asset && this.#restOf(asset);
-    if (!asset || !rest || !this.#attestedBy(asset, windowOf(rest.from))) return;
+    if (!asset || !rest || !this.#span.covers(asset, windowOf(rest.from))) return;
     // The worker listens for another plan once it has a response to pass on.
     if (!this.#record.begun) return;
     const { assetId } = asset;
@@ -199,12 +205,6 @@ export class DeliverySession {
   fail(): void {
     this.#post({ type: "fail" });
     this.#close();
-  }
-
-  /** Whether a window is attested, by the publisher where nobody else will do (rule R7). */
-  #attestedBy(asset: TrustedAsset | undefined, window: number): boolean {
-    const found = asset?.windows.get(window);
-    return found !== undefined && (!this.want.active || isFromManifest(found.attestation));
   }
 
   private get want(): Want {
@@ -245,36 +245,12 @@ export class DeliverySession {
     return planner.linked && planner.originMs(range.end - range.start) > SLOW_ORIGIN_MS;
   }
 
-  /** Attests what comes next: the windows of the look-ahead and one more. */
-  #attestAhead(asset: TrustedAsset): void {
-    const end = Math.min(this.#pieces.to, this.#position + LOOK_AHEAD_PIECES + WINDOW_PIECES);
-    for (let window = windowOf(this.#position); window * WINDOW_PIECES < end; window++) {
-      if (this.#attestedBy(asset, window) || this.#attesting.has(window)) continue;
-      this.#attesting.add(window);
-      void this.#options
-        .attest(asset.url, window)
-        .then(() => {
-          if (this.#attestedBy(asset, window)) this.#allow(asset);
-          // Nobody vouches for what follows: the origin alone can go on.
-          else this.fail();
-        })
-        .catch(this.#options.onError);
-    }
-  }
-
   /** Tells worker and planner how far the asset is attested. */
   #allow(asset: TrustedAsset): void {
     if (this.closed.aborted) return;
     this.#sendHashes();
     const { planner, run, now } = this.#options;
-    run(planner.allow(this.id, this.#attestedTo(asset), now()));
-  }
-
-  /** The first piece from the position on that is not attested. */
-  #attestedTo(asset: TrustedAsset): number {
-    let window = windowOf(this.#position);
-    while (this.#attestedBy(asset, window)) window++;
-    return window * WINDOW_PIECES;
+    run(planner.allow(this.id, this.#span.endFrom(asset, this.#position), now()));
   }
 
   /** What has not passed through yet; `undefined` if the request lies outside the asset. */
@@ -325,14 +301,14 @@ export class DeliverySession {
           pieceCount: have.pieceCount,
           pieces: this.#pieces,
           deadlineMs: this.deadlineMs,
-          attestedTo: this.#attestedTo(asset),
+          attestedTo: this.#span.endFrom(asset, this.#position),
           patientUntilMs: this.#patientUntil(),
         },
         have,
         now(),
       ),
     );
-    this.#attestAhead(asset);
+    this.#span.extend(asset, this.#position, this.#pieces.to);
   }
 
   /** Pieces that are here already, in order, a few at a time. */
@@ -395,7 +371,7 @@ export class DeliverySession {
         );
       case "position":
         this.#position = message.piece;
-        if (this.#asset) this.#attestAhead(this.#asset);
+        if (this.#asset) this.#span.extend(this.#asset, this.#position, this.#pieces.to);
         return this.#options.run(
           this.#options.planner.advance(this.id, message.piece, this.#options.now()),
         );
