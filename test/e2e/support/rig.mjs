@@ -225,13 +225,18 @@ class Profile {
   async open(path, { prepare, argument } = {}) {
     const page = await this.browser.newPage();
     page.errors = [];
-    page.on("pageerror", (error) => page.errors.push(String(error)));
+    page.on("pageerror", (error) => {
+      if (!BROWSERS_OWN.test(String(error))) page.errors.push(String(error));
+    });
     await page.evaluateOnNewDocument(recordSegments);
     if (prepare) await page.evaluateOnNewDocument(prepare, argument);
     await page.goto(this.#url + path);
     return page;
   }
 }
+
+/** What Firefox writes of a socket that fails looks like an uncaught error, and is none. */
+const BROWSERS_OWN = /^Error: (Firefox can.t establish a connection to|The connection to) \S* ?/;
 
 /** Runs in the page: the SHA-256 of every body that a player received, by URL. */
 function recordSegments() {
