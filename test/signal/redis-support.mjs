@@ -30,7 +30,7 @@ export async function eventually(ask, fits, what = String(fits)) {
         `It did not come true: ${what}; last ${JSON.stringify(answer)?.slice(0, 400)}`,
       );
     }
-    await sleep(25);
+    await sleep(100); // a socket may say 30 things a second
   }
 }
 

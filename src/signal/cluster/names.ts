@@ -50,7 +50,7 @@ export class Names {
     return `${this.#prefix}j:{${jti}}`;
   }
 
-  /** The channel on which a node hears the others; also the key that it looks at to see that Redis answers. */
+  /** The channel on which a node hears the others. */
   node(node: string): string {
     return `${this.#prefix}n:{${node}}`;
   }

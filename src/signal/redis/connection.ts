@@ -17,6 +17,9 @@ const PING_INTERVAL_MS = SILENT_MAX_MS / 4;
 /** Commands that the library keeps; the caller's own limit is lower. */
 const QUEUE_MAX = 20_000;
 
+/** Keys that lie all over a cluster; nothing is there. */
+const PROBED_KEYS = Array.from({ length: 8 }, (_, place) => `nearcast:{${place}}`);
+
 /** Nothing waits for a connection to come back: what is late is worth nothing. */
 const SETTINGS = {
   disableOfflineQueue: true,
@@ -42,6 +45,8 @@ export interface Connection {
   readonly countsListeners: boolean;
   /** Whether what others publish is heard. */
   readonly isListening: () => boolean;
+  /** Asks for a sign of life; of a cluster any part of it will do. */
+  readonly probe: () => Promise<unknown>;
   /** Sends one command about one key; rejects at once while the connection is gone. */
   readonly send: (key: string, args: readonly string[]) => Promise<unknown>;
   readonly close: () => void;
@@ -122,6 +127,7 @@ async function connectServer(
     sharded,
     countsListeners: true,
     isListening: () => ears.isReady,
+    probe: () => client.sendCommand(["PING"]),
     send: (_key, args) => client.sendCommand(args),
     close,
   };
@@ -157,6 +163,8 @@ async function connectCluster(
     countsListeners: sharded,
     // The library keeps the subscription to itself, and moves it with its slot.
     isListening: () => true,
+    probe: () =>
+      Promise.any(PROBED_KEYS.map((key) => cluster.sendCommand(key, false, ["EXISTS", key]))),
     send: (key, args) => cluster.sendCommand(key, false, [...args]),
     close,
   };

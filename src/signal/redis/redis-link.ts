@@ -27,13 +27,10 @@ const PROBE_INTERVAL_MS = 200;
 /** The start of the server waits no longer for a Redis. */
 const FIRST_MAX_MS = 2_000;
 
-/** Names of fields are names of nodes. */
-const FIELD_NAME_MAX_BYTES = 64;
-
 export interface RedisLinkOptions {
   /** One server, or some of a cluster's. */
   readonly urls: readonly string[];
-  /** Where this node listens; also a key that is looked for to see that Redis answers. */
+  /** Where this node listens. */
   readonly channel: string;
   readonly onText: (text: string) => void;
   /** Redis can be asked (again). */
@@ -97,10 +94,9 @@ export class RedisLink {
     await this.#command(key, ["HDEL", key, field]);
   }
 
-  /** Random fields of a hash with their values, none longer than `maxBytes`. */
+  /** Random fields of a hash that are named like nodes, with their values, none longer than `maxBytes`. */
   async some(key: string, count: number, maxBytes: number): Promise<[string, string][]> {
-    const args = [String(count), String(FIELD_NAME_MAX_BYTES), String(maxBytes)];
-    const flat = asTexts(await this.#run(key, SOME, args));
+    const flat = asTexts(await this.#run(key, SOME, [String(count), String(maxBytes)]));
     return flat.flatMap((text, place) =>
       place % 2 === 0 ? [[text, flat[place + 1] ?? ""] as [string, string]] : [],
     );
@@ -172,13 +168,13 @@ export class RedisLink {
   }
 
   async #probe(): Promise<void> {
-    const { channel, nowMs, onUp, log, signal } = this.#options;
+    const { nowMs, onUp, log, signal } = this.#options;
     const connection = this.#connection;
     if (!connection || signal.aborted) return;
     if (!this.#health.asking) {
       this.#health.asked(nowMs());
       // The probe has no limit of its own: as long as it is not answered, nothing would be.
-      connection.send(channel, ["EXISTS", channel]).then(
+      connection.probe().then(
         () => this.#health.answered(nowMs()),
         () => this.#health.failed(),
       );

@@ -25,13 +25,18 @@ export const PUT = script(
     "redis.call('PEXPIRE',KEYS[1],ARGV[3]) return 1",
 );
 
-/** Some fields of a hash: how many, longest name, longest value. Longer ones are deleted. */
+/** Rounds in which strange fields are swept out before what is left is told: 8 fields each. */
+const SWEEPS_MAX = 16;
+
+/** Some fields of a hash: how many, longest value. What is longer, or not named like a node, is deleted. */
 export const SOME = script(
   "if redis.call('TYPE',KEYS[1]).ok~='hash' then return {} end\n" +
-    "local found={} for _,f in ipairs(redis.call('HRANDFIELD',KEYS[1],ARGV[1])) do\n" +
-    "if #f<=tonumber(ARGV[2]) and redis.call('HSTRLEN',KEYS[1],f)<=tonumber(ARGV[3]) then\n" +
+    `local found for _=1,${SWEEPS_MAX} do found={} local clean=true\n` +
+    "for _,f in ipairs(redis.call('HRANDFIELD',KEYS[1],ARGV[1])) do\n" +
+    "if #f==16 and string.match(f,'^[0-9a-f]+$') and redis.call('HSTRLEN',KEYS[1],f)<=tonumber(ARGV[2]) then\n" +
     "found[#found+1]=f found[#found+1]=redis.call('HGET',KEYS[1],f)\n" +
-    "else redis.call('HDEL',KEYS[1],f) end end return found",
+    "else redis.call('HDEL',KEYS[1],f) clean=false end end\n" +
+    "if clean then break end end return found",
 );
 
 /** Keeps a value: its time starts again if it is there, it is set if nothing is; else what is there is told. */

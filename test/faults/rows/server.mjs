@@ -1,6 +1,7 @@
-/** Rows 9 to 14: the index server is gone, comes back, is silent, or says what nobody signed. */
+/** Rows 9 to 15: the index server is gone, comes back, is silent, or says what nobody signed; its Redis is gone. */
 import assert from "node:assert/strict";
-import { stats, until } from "../../e2e/support/rig.mjs";
+import { soon, stats, until } from "../../e2e/support/rig.mjs";
+import { noRedis } from "../../support/redis.mjs";
 import { openChaosProxy } from "../chaos-proxy.mjs";
 
 const throughProxy = {
@@ -10,6 +11,28 @@ const throughProxy = {
   victim: ({ proxy }) => ({ options: { server: `ws://localhost:${proxy.port}` } }),
   end: (stage) => stage?.proxy?.close(),
 };
+
+const ASSET_KEY = /:a:\{/;
+
+/** Those who hold the files are at one node, the victim at another. */
+const onTwoNodes = {
+  missing: () => noRedis,
+  rig: { redis: true },
+  prepareStage: ({ rig }) =>
+    soon(
+      async () => (await rig.redis.keys()).some(({ key }) => ASSET_KEY.test(key)),
+      "one node has told what its viewers hold",
+    ),
+  victim: ({ rig }) => ({ options: { server: rig.otherNode.url } }),
+};
+
+const isDegraded = async (node) => (await node.health()).redis === "down";
+
+/** Both nodes have noticed; whoever is linked stays linked, and sockets stay open. */
+async function noticed({ rig, victim, seeders }) {
+  for (const node of [rig.index, rig.otherNode]) await soon(() => isDegraded(node), "degraded");
+  for (const page of [victim, ...seeders]) assert.equal((await stats(page)).index, "open");
+}
 
 /** Runs in the page: what introduces viewers never leaves it. */
 function dropIntroductions() {
@@ -80,6 +103,37 @@ export const serverRows = [
     name: "introductions are lost",
     allowedMs: 0,
     victim: { prepare: dropIntroductions },
+    linked: 0,
+  },
+  {
+    row: 15,
+    name: "the Redis of two nodes is killed",
+    allowedMs: 0,
+    fast: true,
+    ...onTwoNodes,
+    inject: async (stage) => {
+      await stage.rig.redis.kill();
+      await noticed(stage);
+    },
+  },
+  {
+    row: 15,
+    name: "the Redis of two nodes freezes while a request runs",
+    allowedMs: 0,
+    ...onTwoNodes,
+    during: async ({ rig }) => rig.redis.pause(),
+    check: noticed,
+    samples: 1,
+  },
+  {
+    row: 15,
+    name: "the Redis of two nodes was never there",
+    allowedMs: 0,
+    ...onTwoNodes,
+    prepareStage: async ({ rig }) => {
+      await rig.redis.kill();
+      await soon(() => isDegraded(rig.otherNode), "degraded");
+    },
     linked: 0,
   },
 ];
