@@ -20,6 +20,7 @@ import { Claims } from "./claims.js";
 import { Election } from "./election.js";
 import { OriginSource } from "./origin-source.js";
 import { OriginTurns } from "./origin-turns.js";
+import { PeerAsks } from "./peer-asks.js";
 import type { Ask } from "./peer-source.js";
 import { type PlannedRequest, RequestState } from "./request-state.js";
 import { type HeldBits, Suppliers } from "./suppliers.js";
@@ -32,9 +33,6 @@ export type Command = Readonly<
   | { type: "drop"; peerId: string; reason: "corrupt" | "stalled" }
   | { type: "fail"; requestId: number }
 >;
-
-/** With this much time to spare, neighbours' needs decide the order of pieces. */
-const RELAXED_MS = 1_000;
 
 /** 4 Mbit/s: below this a stripe takes half a second to its first neighbour, and everybody waits for it. */
 const SLOW_UPLINK_BYTES_PER_MS = 500;
@@ -52,6 +50,7 @@ export class Planner {
     ...{ suppliers: this.#suppliers, claims: this.#claims },
     ...{ election: this.#election, origin: this.#origin },
   });
+  readonly #asks: PeerAsks;
   readonly #random: () => number;
   readonly #hopeful: () => boolean;
 
@@ -61,6 +60,10 @@ export class Planner {
    */
   constructor(options: { random: () => number; hopeful: () => boolean }) {
     this.#random = options.random;
+    this.#asks = new PeerAsks({
+      ...{ suppliers: this.#suppliers, origin: this.#origin },
+      random: options.random,
+    });
     this.#hopeful = options.hopeful;
   }
 
@@ -308,25 +311,17 @@ export class Planner {
   #planRequest(request: RequestState, nowMs: number, commands: Command[]): void {
     const supply = this.#suppliers.supplyOf(request.asked.assetId, request.have);
     const missing = request.missing();
-    const open: number[] = [];
-    const orphans: number[] = [];
-    for (const piece of missing) {
-      if (supply.asked.has(piece)) continue;
-      const held = supply.holderCount(piece) > 0;
-      if (request.owed.has(piece) ? held : held && !request.overdue(piece, nowMs)) open.push(piece);
-      else if (!request.owed.has(piece)) orphans.push(piece);
-    }
-    if (request.asked.peersOnly) open.splice(Math.max(0, AHEAD_PIECES_MAX - supply.asked.size));
+    const { open, orphans } = sortOut(request, supply, missing, nowMs);
+    const { peersOnly } = request.asked;
+    if (peersOnly) open.splice(Math.max(0, AHEAD_PIECES_MAX - supply.asked.size));
     if (open.length > 0) {
-      const inTimeMs = this.#origin.expectedMs(missing.length * PIECE_BYTES);
-      this.#ask(request, supply, { open, inTimeMs, nowMs }, commands);
+      const asks = this.#asks.asksFor(request, supply, { open, missing: missing.length, nowMs });
+      for (const asked of asks) commands.push(askCommand(asked));
     }
-    if (request.asked.peersOnly) return;
+    if (peersOnly || missing.length === 0) return;
     if (orphans.length > 0) commands.push(...this.#fetchOrphans(request, orphans, nowMs));
-    if (missing.length > 0) {
-      const late = this.#turns.latePieces(request, supply, nowMs);
-      if (late.length > 0) commands.push(...this.#fetch(request, late, nowMs));
-    }
+    const late = this.#turns.latePieces(request, supply, nowMs);
+    if (late.length > 0) commands.push(...this.#fetch(request, late, nowMs));
   }
 
   /** Rule 2. */
@@ -337,43 +332,6 @@ export class Planner {
     }
     if (!request.originUsable) return [{ type: "fail", requestId: request.asked.id }];
     return this.#fetch(request, this.#turns.ownOf(request, orphans, nowMs), nowMs);
-  }
-
-  /** Rule 1. What the origin owes is asked of peers too once they would be clearly faster. */
-  #ask(
-    request: RequestState,
-    supply: AssetSupply,
-    { open, inTimeMs, nowMs }: { open: readonly number[]; inTimeMs: number; nowMs: number },
-    commands: Command[],
-  ): void {
-    const free = supply.freeHolders(open, nowMs);
-    if (free.length === 0) return;
-    const originRateBytesPerMs = this.#origin.rateBytesPerMs;
-    const relaxed = request.deadlineMs - nowMs >= 2 * inTimeMs + RELAXED_MS;
-    for (const piece of relaxed ? this.#rarestFirst(supply, open) : open) {
-      const limitMs = request.owed.has(piece)
-        ? 0.5 * request.originEtaMs(piece, { nowMs, origin: this.#origin })
-        : Number.POSITIVE_INFINITY;
-      const options = { nowMs, limitMs, originRateBytesPerMs };
-      const asked = this.#suppliers.ask(supply, piece, free, options);
-      if (asked) commands.push(askCommand(asked));
-    }
-  }
-
-  /**
-   * With time to spare the rarest piece goes first, so that neighbours who want the same come to hold
-   * different pieces. No exception for the piece that the response waits for: if everybody asks for the same
-   * one first, the only holder's uplink sends it to all of them (12.8 instead of 16.4 % from the origin).
-   */
-  #rarestFirst(supply: AssetSupply, open: readonly number[]): readonly number[] {
-    if (open.length < 2) return open;
-    // A tie is broken by the fraction.
-    const ranked = open.map((piece) => ({
-      piece,
-      rarity: supply.holderCount(piece) + this.#random(),
-    }));
-    ranked.sort((a, b) => a.rarity - b.rarity);
-    return ranked.map(({ piece }) => piece);
   }
 
   /** Orders pieces from the origin, and lets neighbours know. */
@@ -413,6 +371,27 @@ export class Planner {
   #wanted(assetId: string, piece: number): boolean {
     return [...this.#requests.values()].some((request) => request.covers(assetId, piece));
   }
+}
+
+/**
+ * Of the pieces that nobody was asked for: `open` are those that peers may bring, `orphans` those that only the
+ * origin can.
+ */
+function sortOut(
+  request: RequestState,
+  supply: AssetSupply,
+  missing: readonly number[],
+  nowMs: number,
+): { open: number[]; orphans: number[] } {
+  const open: number[] = [];
+  const orphans: number[] = [];
+  for (const piece of missing) {
+    if (supply.asked.has(piece)) continue;
+    const held = supply.holderCount(piece) > 0;
+    if (request.owed.has(piece) ? held : held && !request.overdue(piece, nowMs)) open.push(piece);
+    else if (!request.owed.has(piece)) orphans.push(piece);
+  }
+  return { open, orphans };
 }
 
 function askCommand({ peerId, ask }: Asked): Command {
