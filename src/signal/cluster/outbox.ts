@@ -35,10 +35,14 @@ export class Outbox {
     return this.#written.size;
   }
 
+  /** Whether {@link add} would change anything: not for what waits to be written, nor for a full sample. */
+  wants(key: string): boolean {
+    return !this.#dirty.has(key) && this.#written.get(key)?.full !== true;
+  }
+
   /** There is more to tell about a key. */
   add(key: string): void {
-    if (this.#written.get(key)?.full) return;
-    this.#mark(key);
+    if (this.wants(key)) this.#mark(key);
   }
 
   /** A viewer has nothing to do with a key any more. */

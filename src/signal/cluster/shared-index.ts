@@ -103,13 +103,23 @@ export class SharedIndex {
 
   /** Notes what others are to be told with the next flush. */
   tell({ kind, name, windows, viewer }: IndexChange): void {
-    if (kind === "left") this.#groups.remove(name, viewer.id);
-    else if (kind === "dropped") {
-      for (const bucket of bucketsOf(windows)) this.#assets.remove(keyOf(name, bucket), viewer.id);
-    } else if (!this.#mayWrite(viewer.locality.address)) {
-      this.#options.metrics.add("nearcast_shared_index_total", "over budget");
-    } else if (kind === "entered") this.#groups.add(name);
-    else for (const bucket of bucketsOf(windows)) this.#assets.add(keyOf(name, bucket));
+    const { id, locality } = viewer;
+    if (kind === "left") this.#groups.remove(name, id);
+    else if (kind === "entered") this.#add(this.#groups, name, locality);
+    else if (kind === "holds" && windows === "all") {
+      this.#add(this.#assets, keyOf(name, "all"), locality);
+    } else {
+      for (const bucket of bucketsOf(windows)) {
+        if (kind === "holds") this.#add(this.#assets, keyOf(name, bucket), locality);
+        else this.#assets.remove(keyOf(name, bucket), id);
+      }
+    }
+  }
+
+  #add(outbox: Outbox, key: string, { address }: Locality): void {
+    if (!outbox.wants(key)) return;
+    if (this.#mayWrite(address)) outbox.add(key);
+    else this.#options.metrics.add("nearcast_shared_index_total", "over budget");
   }
 
   /** `undefined`: nobody can be asked. */
