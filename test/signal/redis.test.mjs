@@ -40,6 +40,14 @@ async function strangers(t, options) {
   return { redis, nodes, a, b };
 }
 
+/** Offers until one expires: a socket, or Redis, may not have noticed yet that somebody is gone. */
+const expired = (from, dst) =>
+  eventually(async () => {
+    from.say({ type: "OFFER", dst, payload: OFFER });
+    await from.settled();
+    return from.messages.some(({ type, src }) => type === "EXPIRE" && src === dst);
+  }, Boolean);
+
 for (const program of PROGRAMS) {
   test(`${program}: holders of one node are found at another, window by window`, {
     skip: noRedis,
@@ -144,19 +152,14 @@ test("a Redis without sharded channels, as before version 7, carries signaling t
   b.say({ type: "OFFER", dst: a.id, payload: OFFER });
   assert.equal((await a.heard(isTypeOf("OFFER"))).src, b.id);
   await nodes[0].close();
-  b.say({ type: "OFFER", dst: a.id, payload: OFFER });
-  assert.equal((await b.heard(isTypeOf("EXPIRE"))).src, a.id);
+  await expired(b, a.id);
 });
 
 test("who is absent at another node, a stranger or gone with its node expires at once", {
   skip: noRedis,
 }, async (t) => {
   const { nodes, a, b } = await strangers(t);
-  const expires = async (dst) => {
-    b.say({ type: "OFFER", dst, payload: OFFER });
-    const { src } = await b.heard(isTypeOf("EXPIRE"));
-    assert.equal(src, dst);
-  };
+  const expires = (dst) => expired(b, dst);
   const stranger = await viewerFor(t, nodes[0]);
   await stranger.join();
   await expires(stranger.id);
