@@ -139,10 +139,8 @@ export class OriginTurns {
   ): readonly number[] {
     const { asked, deadlineMs, owed, have } = request;
     const { assetId } = asked;
-    const aheadPieces = Math.max(
-      ORDER_MIN_PIECES,
-      Math.ceil((this.#origin.rateBytesPerMs * ORDER_AHEAD_MS) / PIECE_BYTES),
-    );
+    const linePieces = Math.ceil((this.#origin.rateBytesPerMs * ORDER_AHEAD_MS) / PIECE_BYTES);
+    const aheadPieces = Math.max(ORDER_MIN_PIECES, linePieces);
     const room = owed.size > aheadPieces / 2 ? 0 : Math.min(count, aheadPieces - owed.size);
     if (room === 0) return [];
     const neededMs = this.#origin.expectedMs((open.length + owed.size) * PIECE_BYTES);
@@ -159,18 +157,19 @@ export class OriginTurns {
       const claimedToMs = this.#claims.endMs(assetId, piece) ?? 0;
       if (claimedToMs > nowMs) {
         const given = behind && this.#claims.overdue(assetId, piece, nowMs);
-        return given ? [{ piece, rank: CLAIMED }] : [];
+        return given ? [{ piece, rank: CLAIMED, second: true }] : [];
       }
       const rank = this.#election.rankOf(assetId, piece);
       const held = supply.holderCount(piece) > 0;
       return held || nowMs >= this.#turnMs(request, piece, claimedToMs, rank)
-        ? [{ piece, rank }]
+        ? [{ piece, rank, second: held }]
         : [];
     });
     ranked.sort((a, b) => a.rank - b.rank || (idle ? a.piece - b.piece : b.piece - a.piece));
-    return ranked
-      .slice(0, room)
-      .map(({ piece }) => piece)
-      .sort((a, b) => a - b);
+    const first = ranked.filter(({ second }) => !second).slice(0, room);
+    // What somebody else is bringing too is ordered one by one where the origin is slow: it is everybody's line.
+    const seconds = Math.min(room - first.length, linePieces - owed.size);
+    const second = ranked.filter((own) => own.second).slice(0, Math.max(0, seconds));
+    return [...first, ...second].map(({ piece }) => piece).sort((a, b) => a - b);
   }
 }
