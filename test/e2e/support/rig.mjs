@@ -237,7 +237,7 @@ class Profile {
 
 /** What Firefox writes of a socket or a body that fails looks like an uncaught error, and is none. */
 const BROWSERS_OWN =
-  /^Error: (Firefox can.t establish a connection to|The connection to|Failed to load .* A ServiceWorker)/;
+  /^Error: (Firefox can.t establish a connection to|The connection to|Failed to load .* A ServiceWorker|WebRTC: ICE failed)/;
 
 /** Runs in the page: the SHA-256 of every body that a player received, by URL. */
 function recordSegments() {
