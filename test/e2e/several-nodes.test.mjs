@@ -10,6 +10,8 @@ import { fetchIn, linked, openBlank, openRig, soon, stats } from "./support/rig.
 
 const FILE_BYTES = 2 ** 20;
 const NAMES = ["join", "a", "b", "c"];
+/** Nodes tell all of it when Redis is back; what is lost in that moment is told again half a minute later. */
+const TOLD_MS = 45_000;
 
 /** A site with files of its own, and their hashes by path. */
 async function siteFor(t) {
@@ -44,6 +46,7 @@ test("two browsers at two nodes share a file; when Redis is gone they go on, and
       async () =>
         (await rig.redis.keys()).filter(({ key }) => key.includes(":a:")).length >= NAMES.length,
       name,
+      TOLD_MS,
     );
   const first = await openAt(rig.index);
   for (const name of NAMES) await load(first, name);
