@@ -37,6 +37,8 @@ const RENEW_MS = 200;
 const REMEMBERED_MS = 10_000;
 /** Claims of one peer on one asset: the older half goes when there are more. */
 const CLAIMS_PER_PEER_MAX = 64;
+/** More than are ever linked: the oldest goes, so that who comes and goes on a long film is forgotten. */
+const CLAIMANTS_MAX = 64;
 const ASSETS_MAX = 64;
 /** Claims of others that a viewer passes on: a stream needs some two a second, a flooder gets no more. */
 const RELAYS_PER_S = 8;
@@ -127,7 +129,8 @@ export class Claims {
   overdue(assetId: string, piece: number, nowMs: number): boolean {
     const { firstByteMs, pieceMs } = this.#pace();
     const claims = this.#byAsset.get(assetId)?.on(piece) ?? [];
-    return claims.some(({ pieces, sinceMs }) => {
+    return claims.some(({ pieces, sinceMs, untilMs }) => {
+      if (untilMs + REMEMBERED_MS <= nowMs) return false;
       return nowMs > sinceMs + firstByteMs + LATE_FACTOR * (piece - pieces.from + 1) * pieceMs;
     });
   }
@@ -237,6 +240,11 @@ class AssetClaims {
   #claimsOf(peerId: string): Claim[] {
     let claimant = this.#byPeer.get(peerId);
     if (!claimant) {
+      const [oldest] = this.#byPeer.keys();
+      if (this.#byPeer.size >= CLAIMANTS_MAX && oldest !== undefined) {
+        this.#byPeer.delete(oldest);
+        this.#recount();
+      }
       claimant = { claims: [], renewedMs: Number.NEGATIVE_INFINITY };
       this.#byPeer.set(peerId, claimant);
     }

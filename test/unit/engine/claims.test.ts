@@ -112,6 +112,8 @@ describe("claims", () => {
     claims.add("a", "asset", { from: 4, to: 8, own: true }, 1_150);
     claims.add("b", "asset", { from: 4, to: 8, own: true }, 1_150);
     expect(claims.overdue("asset", 4, 1_160), "a claim repeated wins no time").to.equal(true);
+    expect(claims.overdue("asset", 4, 13_149)).to.equal(true);
+    expect(claims.overdue("asset", 4, 13_150), "ended and forgotten").to.equal(false);
   });
 
   it("Claims end with their owner and are remembered for the next in rank", () => {
@@ -123,6 +125,17 @@ describe("claims", () => {
     expect(claims.endMs("asset", 4)).to.equal(undefined);
     expect(claims.any("asset", 701)).to.equal(true);
     expect(claims.any("asset", 60_000), "forgotten in the end").to.equal(false);
+  });
+
+  it("Claims of one asset come from 64 peers at most, the newest", () => {
+    const claims = new Claims(() => PACE);
+    for (let at = 0; at < 65; at++)
+      claims.add(`peer-${at}`, "asset", { from: at, to: at + 1, own: true }, 0);
+    expect([0, 1, 64].map((piece) => claims.covers("asset", piece, 1))).to.deep.equal([
+      false,
+      true,
+      true,
+    ]);
   });
 
   it("Claims of one asset are bounded", () => {
