@@ -10,14 +10,13 @@ import type { MeshHost } from "./mesh/host.js";
 import type { PeerLink } from "./mesh/links/peer-link.js";
 import { AllPlayback } from "./mesh/playback/all-playback.js";
 import type { LoadPlaylistReader } from "./mesh/playback/showing.js";
-import { recall, remember } from "./mesh/tabs/memory.js";
-import { removeWorker, silenceWorker } from "./mesh/tabs/worker-bridge.js";
+import { NOTHING, removeWorker, silenceWorker } from "./mesh/tabs/worker-bridge.js";
 import { missingFeature } from "./missing-feature.js";
-import { Operator } from "./operator.js";
 import type { NearcastConfig } from "./options.js";
 import { type NearcastStats, PageCounts, type Role } from "./page-counts.js";
 import { Participation } from "./participation.js";
 import type { RemoteConfig } from "./protocol/signal-messages.js";
+import { Switches } from "./switches.js";
 
 /** Where the page's code comes from. */
 export interface NearcastCode {
@@ -39,7 +38,6 @@ export interface LinkInfo {
 const STATS_INTERVAL_MS = 1_000;
 /** How often a page that the operator switched off asks whether it still is. */
 const ASK_OPERATOR_MS = 30_000;
-const PAUSED_KEY = "nearcast-paused";
 
 /**
  * Nearcast in one page. Events (`CustomEvent`): `stats` (detail: {@link NearcastStats}, at most once a
@@ -60,11 +58,7 @@ export class Nearcast extends EventTarget {
   readonly #consent: ConsentAnswer;
   #role: Role = "off";
   #reason: string | undefined = "starting";
-  /** The viewer's wish. */
-  #paused = false;
-  readonly #operator: Operator;
-  /** Why the server does not let this viewer in. */
-  #refused: string | undefined;
+  readonly #switches: Switches;
   /** Of the last start; over if its lifetime is. */
   #participation: Participation | undefined;
   #opening: Promise<void> = Promise.resolve();
@@ -73,12 +67,10 @@ export class Nearcast extends EventTarget {
   constructor(config: NearcastConfig, code: NearcastCode) {
     super();
     this.#config = config;
-    this.#operator = new Operator({
-      serverUrl: config.serverUrl,
-      siteOrigin: location.origin,
-      build: NEARCAST_BUILD,
-      memory: () => localStorage,
-      random: Math.random,
+    this.#switches = new Switches({
+      config,
+      onChange: () => this.#applySwitches(),
+      onForgotten: (key) => this.#forgotten(key),
     });
     this.#consent = new ConsentAnswer({
       required: config.consent === "required",
@@ -116,7 +108,7 @@ export class Nearcast extends EventTarget {
     if (missing) return this.#off(missing);
     if (this.#guard.off) return this.#crashed();
     if (this.#consent.lacking) return this.#refrain();
-    this.#paused = recall(PAUSED_KEY) === "yes";
+    this.#switches.recall();
     this.#reason = "starting";
     try {
       await this.#start();
@@ -142,8 +134,9 @@ export class Nearcast extends EventTarget {
 
   /** What happened since page load. */
   stats(): NearcastStats {
-    const role = this.#barrier === undefined ? this.#role : "off";
-    const reason = this.#role === "off" ? this.#reason : this.#barrier;
+    const { barrier } = this.#switches;
+    const role = barrier === undefined ? this.#role : "off";
+    const reason = this.#role === "off" ? this.#reason : barrier;
     return {
       role,
       ...(role === "off" && reason !== undefined && { reason }),
@@ -160,15 +153,13 @@ export class Nearcast extends EventTarget {
 
   /** Stops sharing in all pages of this profile until {@link resume}; requests go to the origin. */
   pause(): void {
-    this.#remember(PAUSED_KEY, true);
-    this.#switch(false);
+    this.#switches.pause(true);
     this.#participation?.tell({ type: "switch", enabled: false });
   }
 
   /** Takes up sharing again. */
   resume(): void {
-    this.#remember(PAUSED_KEY, false);
-    this.#switch(true);
+    this.#switches.pause(false);
     this.#participation?.tell({ type: "switch", enabled: true });
   }
 
@@ -199,13 +190,7 @@ export class Nearcast extends EventTarget {
   /** Ends the mesh in this page, and lets the worker pass everything, until it is opened again. */
   #withdraw(reason: string): void {
     if (this.#role === "off" && this.#reason !== "starting") return;
-    this.#participation?.bridge?.configure({
-      enabled: false,
-      include: [],
-      exclude: [],
-      signed: [],
-      stripParams: [],
-    });
+    this.#participation?.bridge?.configure(NOTHING);
     this.#end();
     this.#off(reason);
   }
@@ -249,8 +234,8 @@ export class Nearcast extends EventTarget {
           this.#emit("request", { url, status, durationMs, bytes });
         },
         onStall: () => this.#counts.addStall(),
-        onSwitch: (enabled) => this.#switch(enabled),
-        onAdmission: (refused) => this.#setRefused(refused),
+        onSwitch: (enabled) => this.#switches.heardPause(!enabled),
+        onAdmission: (refused) => this.#switches.admit(refused),
         onRemoteConfig: (config, heard) => this.#setRemote(config, heard),
         onCrash: () => this.#role === "host" && this.#guard.count(),
         onRemoved: () => this.#withdraw("removed"),
@@ -271,33 +256,20 @@ export class Nearcast extends EventTarget {
     });
   }
 
-  #switch(enabled: boolean): void {
-    this.#paused = !enabled;
-    this.#applySwitches();
-  }
-
-  #setRefused(reason: string | undefined): void {
-    if (reason === this.#refused) return;
-    this.#refused = reason;
-    this.#applySwitches();
-  }
-
   /**
    * The operator's word reaches this tab, the worker, the other tabs and the next pages.
    *
    * @param heard From another tab: all of them know.
    */
   #setRemote(config: RemoteConfig, heard: boolean): void {
-    this.#operator.set(config);
     if (!heard) this.#participation?.tell({ type: "remote", config });
-    this.#applySwitches();
+    this.#switches.obey(config);
   }
 
-  /** A page that is switched off has perhaps no socket by which it would hear that it is on again. */
   async #askOperator(): Promise<void> {
-    if (!this.#host || this.#operator.barrier === undefined) return;
-    if (this.#host.indexState === "open") return;
-    const config = await this.#operator.ask();
+    // An open socket tells by itself.
+    if (!this.#host || this.#host.indexState === "open") return;
+    const config = await this.#switches.askOperator();
     if (config && !this.#lifetime.signal.aborted) this.#setRemote(config, false);
   }
 
@@ -306,38 +278,13 @@ export class Nearcast extends EventTarget {
     return this.#participation?.host;
   }
 
-  /** What keeps a viewer out that would take part; it may change at any time. */
-  get #barrier(): string | undefined {
-    return this.#operator.barrier ?? this.#refused;
-  }
-
-  get #enabled(): boolean {
-    return !this.#paused && this.#barrier === undefined;
-  }
-
   #applySwitches(): void {
-    const { include, exclude, ...caps } = this.#operator.applyTo(this.#config);
     if (this.#host) {
-      this.#host.enabled = this.#enabled;
-      this.#host.limitUploads({
-        maxBytesPerS: caps.uploadMaxRate,
-        maxParallel: caps.uploadMaxParallel,
-      });
+      this.#host.enabled = this.#switches.enabled;
+      this.#host.limitUploads(this.#switches.uploadCaps);
     }
-    const signed = this.#config.manifestUrls.map((url) => new URL(".", url).href);
-    const { stripParams } = this.#config;
-    this.#participation?.bridge?.configure({
-      enabled: this.#enabled,
-      include,
-      exclude,
-      signed,
-      stripParams,
-    });
+    this.#participation?.bridge?.configure(this.#switches.workerConfig);
     this.#emit("stats", this.stats());
-  }
-
-  #remember(key: string, yes: boolean): void {
-    if (!remember(key, yes ? "yes" : "no")) this.#forgotten(key);
   }
 
   /** Where storage is blocked an answer holds for this page. */

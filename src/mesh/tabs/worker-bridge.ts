@@ -155,13 +155,22 @@ interface TrustedTypePolicies {
 
 let policy: ReturnType<TrustedTypePolicies["createPolicy"]> | undefined;
 
+/** All requests pass by the worker. */
+export const NOTHING: WorkerConfig = {
+  enabled: false,
+  include: [],
+  exclude: [],
+  signed: [],
+  stripParams: [],
+};
+
 /** Tells a worker of an earlier visit, if one controls this page, to let all requests pass. */
 export function silenceWorker(): void {
   navigator.serviceWorker?.controller?.postMessage({
     nearcast: PROTOCOL_VERSION,
     type: "hello",
     build: NEARCAST_BUILD,
-    config: { enabled: false, include: [], exclude: [], signed: [], stripParams: [] },
+    config: NOTHING,
   } satisfies PageHello);
 }
 
