@@ -7,11 +7,10 @@
 import type { PieceRange } from "../protocol/asset.js";
 
 interface Claim {
-  readonly pieces: PieceRange;
+  readonly from: number;
+  readonly to: number;
   readonly sinceMs: number;
   untilMs: number;
-  /** The peer fetches them itself: its progress is progress with them. */
-  own: boolean;
 }
 
 /** How long an origin needs, as far as this viewer knows. */
@@ -23,7 +22,8 @@ export interface OriginPace {
 /** Without progress for so long, the next in rank takes over; or for as long as the origin needs for so many pieces. */
 const LEASE_MS = 2_000;
 const LEASE_PIECES = 3;
-const LEASE_MAX_MS = 8_000;
+/** No lease is longer. */
+export const LEASE_MAX_MS = 8_000;
 /** A claim may take so many times what the origin needs: somebody else's line is not this one. */
 const LATE_FACTOR = 2;
 /**
@@ -37,6 +37,8 @@ const RENEW_MS = 200;
 const REMEMBERED_MS = 10_000;
 /** Claims of one peer on one asset: the older half goes when there are more. */
 const CLAIMS_PER_PEER_MAX = 64;
+/** Ranges of one asset that were passed on, whoever did so: the older half goes when there are more. */
+const RELAYED_MAX = 256;
 /** More than are ever linked: the oldest goes, so that who comes and goes on a long film is forgotten. */
 const CLAIMANTS_MAX = 64;
 const ASSETS_MAX = 64;
@@ -46,7 +48,7 @@ const RELAYS_BURST = 32;
 /** Longer claims are not written down piece by piece, so that a peer may name any range. */
 const NARROW_PIECES = 16;
 
-/** What one peer has claimed of one asset. */
+/** What one peer fetches of one asset: its progress is progress with all of it. */
 interface Claimant {
   readonly claims: Claim[];
   renewedMs: number;
@@ -54,6 +56,9 @@ interface Claimant {
 
 export class Claims {
   readonly #byAsset = new Map<string, AssetClaims>();
+  /** What was looked up last: most words are about the same asset as the one before. */
+  #latestId: string | undefined;
+  #latest: AssetClaims | undefined;
   readonly #pace: () => OriginPace;
   #relays = RELAYS_BURST;
   #relaysAtMs = 0;
@@ -70,17 +75,18 @@ export class Claims {
   add(
     peerId: string,
     assetId: string,
-    { own, ...pieces }: PieceRange & { own: boolean },
+    claim: PieceRange & { own: boolean },
     nowMs: number,
   ): boolean {
-    const known = this.#byAsset.get(assetId);
-    if (pieces.from === pieces.to) {
+    const known = this.#of(assetId);
+    const { from, to, own } = claim;
+    if (from === to) {
       known?.takeBack(peerId, nowMs);
       return false;
     }
     const claims = known ?? this.#open(assetId, nowMs);
-    const news = !claims.coversAll(pieces, nowMs);
-    claims.add(peerId, pieces, { nowMs, leaseMs: this.#leaseMs(own ? LEASE_MS : RELAYED_MS), own });
+    const news = !claims.coversAll(claim, nowMs);
+    claims.add(peerId, claim, { nowMs, leaseMs: this.#leaseMs(own ? LEASE_MS : RELAYED_MS) });
     return news;
   }
 
@@ -93,7 +99,16 @@ export class Claims {
     if (this.#byAsset.size >= ASSETS_MAX && oldest !== undefined) this.#byAsset.delete(oldest);
     const claims = new AssetClaims();
     this.#byAsset.set(assetId, claims);
+    this.#latestId = undefined;
     return claims;
+  }
+
+  #of(assetId: string): AssetClaims | undefined {
+    if (assetId !== this.#latestId) {
+      this.#latest = this.#byAsset.get(assetId);
+      this.#latestId = assetId;
+    }
+    return this.#latest;
   }
 
   /** Whether one more claim of somebody else may be passed on; counts it. */
@@ -108,7 +123,7 @@ export class Claims {
 
   /** The peer showed progress with the asset. */
   renew(peerId: string, assetId: string, nowMs: number): void {
-    this.#byAsset.get(assetId)?.renew(peerId, nowMs, () => this.#leaseMs(LEASE_MS));
+    this.#of(assetId)?.renew(peerId, nowMs, () => this.#leaseMs(LEASE_MS));
   }
 
   /** The peer left: its own leases end now. */
@@ -128,55 +143,57 @@ export class Claims {
   /** Whether somebody has not brought the piece in the time in which the origin would have: no claim on it counts then. */
   overdue(assetId: string, piece: number, nowMs: number): boolean {
     const { firstByteMs, pieceMs } = this.#pace();
-    const claims = this.#byAsset.get(assetId)?.on(piece) ?? [];
-    return claims.some(({ pieces, sinceMs, untilMs }) => {
+    const claims = this.#of(assetId)?.on(piece) ?? [];
+    return claims.some(({ from, sinceMs, untilMs }) => {
       if (untilMs + REMEMBERED_MS <= nowMs) return false;
-      return nowMs > sinceMs + firstByteMs + LATE_FACTOR * (piece - pieces.from + 1) * pieceMs;
+      return nowMs > sinceMs + firstByteMs + LATE_FACTOR * (piece - from + 1) * pieceMs;
     });
   }
 
   /** When the last lease on the piece ends or ended; `undefined` if there was none. */
   endMs(assetId: string, piece: number): number | undefined {
-    return this.#byAsset.get(assetId)?.endMs(piece);
+    return this.#of(assetId)?.endMs(piece);
   }
 
   /** Whether anybody has claimed any of the asset's pieces lately. */
   any(assetId: string, nowMs: number): boolean {
-    const latestMs = this.#byAsset.get(assetId)?.latestMs ?? Number.NEGATIVE_INFINITY;
+    const latestMs = this.#of(assetId)?.latestMs ?? Number.NEGATIVE_INFINITY;
     return latestMs + REMEMBERED_MS > nowMs;
   }
 }
 
 /**
  * The claims on one asset. Every word of a neighbour renews some, and every plan asks for the ends of many
- * pieces, so ends are kept by piece.
+ * pieces, so ends are kept by piece. A claim that is passed on comes from every neighbour and says the same each
+ * time, so it is remembered once (of 150 claims on a segment 130 were copies).
  */
 class AssetClaims {
   readonly #byPeer = new Map<string, Claimant>();
-  /** Piece → end of the last narrow claim on it. */
-  readonly #ends = new Map<number, number>();
+  #relayed: Claim[] = [];
+  /** Piece → end of the last narrow claim on it; sparse. */
+  readonly #ends: number[] = [];
   #wide: Claim[] = [];
   /** End of the last claim of all. */
   latestMs = Number.NEGATIVE_INFINITY;
 
   add(
     peerId: string,
-    { from, to }: PieceRange,
-    { nowMs, leaseMs, own }: { nowMs: number; leaseMs: number; own: boolean },
+    { from, to, own }: PieceRange & { own: boolean },
+    { nowMs, leaseMs }: { nowMs: number; leaseMs: number },
   ): void {
     const untilMs = nowMs + leaseMs;
-    const known = this.#claimsOf(peerId);
-    const same = known.find(({ pieces }) => pieces.from === from && pieces.to === to);
+    const known = own ? this.#claimsOf(peerId) : this.#relayed;
+    const same = known.find((claim) => claim.from === from && claim.to === to);
     if (same) {
-      same.own ||= own;
       same.untilMs = Math.max(same.untilMs, untilMs);
       return this.#raise(same);
     }
-    if (known.length === CLAIMS_PER_PEER_MAX) {
-      known.splice(0, CLAIMS_PER_PEER_MAX / 2);
+    const max = own ? CLAIMS_PER_PEER_MAX : RELAYED_MAX;
+    if (known.length === max) {
+      known.splice(0, max / 2);
       this.#recount();
     }
-    const claim = { pieces: { from, to }, sinceMs: nowMs, untilMs, own };
+    const claim = { from, to, sinceMs: nowMs, untilMs };
     known.push(claim);
     if (!narrow(claim)) this.#wide.push(claim);
     this.#raise(claim);
@@ -188,7 +205,7 @@ class AssetClaims {
     claimant.renewedMs = nowMs;
     const untilMs = nowMs + leaseMs();
     for (const claim of claimant.claims) {
-      if (!claim.own || claim.untilMs <= nowMs) continue;
+      if (claim.untilMs <= nowMs) continue;
       claim.untilMs = untilMs;
       this.#raise(claim);
     }
@@ -197,7 +214,7 @@ class AssetClaims {
   takeBack(peerId: string, nowMs: number): void {
     let ended = false;
     for (const claim of this.#byPeer.get(peerId)?.claims ?? []) {
-      if (!claim.own || claim.untilMs <= nowMs) continue;
+      if (claim.untilMs <= nowMs) continue;
       claim.untilMs = nowMs;
       ended = true;
     }
@@ -206,14 +223,13 @@ class AssetClaims {
 
   /** All claims on a piece, whether they hold or not. */
   on(piece: number): Claim[] {
-    const all = [...this.#byPeer.values()].flatMap(({ claims }) => claims);
-    return all.filter(({ pieces }) => piece >= pieces.from && piece < pieces.to);
+    return this.#all().filter(({ from, to }) => piece >= from && piece < to);
   }
 
   endMs(piece: number): number | undefined {
-    let endMs = this.#ends.get(piece);
-    for (const { pieces, untilMs } of this.#wide) {
-      if (piece < pieces.from || piece >= pieces.to) continue;
+    let endMs = this.#ends[piece];
+    for (const { from, to, untilMs } of this.#wide) {
+      if (piece < from || piece >= to) continue;
       if (endMs === undefined || untilMs > endMs) endMs = untilMs;
     }
     return endMs;
@@ -223,16 +239,16 @@ class AssetClaims {
   coversAll({ from, to }: PieceRange, nowMs: number): boolean {
     let at = from;
     while (at < to) {
-      if ((this.#ends.get(at) ?? 0) > nowMs) {
+      if ((this.#ends[at] ?? 0) > nowMs) {
         at++;
         continue;
       }
       const piece = at;
       const wide = this.#wide.find(
-        ({ pieces, untilMs }) => untilMs > nowMs && pieces.from <= piece && pieces.to > piece,
+        (claim) => claim.untilMs > nowMs && claim.from <= piece && claim.to > piece,
       );
       if (!wide) return false;
-      at = wide.pieces.to;
+      at = wide.to;
     }
     return true;
   }
@@ -251,27 +267,31 @@ class AssetClaims {
     return claimant.claims;
   }
 
+  #all(): Claim[] {
+    const own = [...this.#byPeer.values()].flatMap(({ claims }) => claims);
+    return [...own, ...this.#relayed];
+  }
+
   /** A claim ends later than before. */
   #raise(claim: Claim): void {
-    const { pieces, untilMs } = claim;
+    const { from, to, untilMs } = claim;
     if (untilMs > this.latestMs) this.latestMs = untilMs;
     if (!narrow(claim)) return;
-    for (let piece = pieces.from; piece < pieces.to; piece++) {
-      if ((this.#ends.get(piece) ?? Number.NEGATIVE_INFINITY) < untilMs)
-        this.#ends.set(piece, untilMs);
+    for (let piece = from; piece < to; piece++) {
+      if ((this.#ends[piece] ?? Number.NEGATIVE_INFINITY) < untilMs) this.#ends[piece] = untilMs;
     }
   }
 
   /** A claim ends earlier than before, or is forgotten. */
   #recount(): void {
-    const all = [...this.#byPeer.values()].flatMap(({ claims }) => claims);
-    this.#ends.clear();
+    const all = this.#all();
+    this.#ends.length = 0;
     this.#wide = all.filter((claim) => !narrow(claim));
     this.latestMs = Number.NEGATIVE_INFINITY;
     for (const claim of all) this.#raise(claim);
   }
 }
 
-function narrow({ pieces }: Claim): boolean {
-  return pieces.to - pieces.from <= NARROW_PIECES;
+function narrow({ from, to }: PieceRange): boolean {
+  return to - from <= NARROW_PIECES;
 }

@@ -17,7 +17,8 @@ const SLOW_STEPS = 4;
 
 export class Election {
   readonly #linked: () => Iterable<string>;
-  #ranks = new Map<string, number>();
+  /** Asset → stripe → rank. */
+  readonly #ranks = new Map<string, Map<number, number>>();
   #selfId = "";
   #members: readonly string[] | undefined;
   #serving = true;
@@ -73,13 +74,18 @@ export class Election {
 
   /** How many members come before this viewer in fetching a piece that nobody holds. */
   rankOf(assetId: string, piece: number): number {
-    const key = stripeKey(assetId, piece);
-    let rank = this.#ranks.get(key);
+    const stripe = Math.floor(piece / STRIPE_PIECES);
+    let ranks = this.#ranks.get(assetId);
+    if (!ranks) {
+      ranks = new Map();
+      this.#ranks.set(assetId, ranks);
+    }
+    let rank = ranks.get(stripe);
     if (rank === undefined) {
       const members = this.#members ?? [...this.#linked()];
       rank = this.#serving ? rankOf(this.#selfId, members, assetId, piece) : members.length;
       if (this.#slow) rank += SLOW_STEPS;
-      this.#ranks.set(key, rank);
+      ranks.set(stripe, rank);
     }
     return rank;
   }

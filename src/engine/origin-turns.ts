@@ -68,12 +68,19 @@ export class OriginTurns {
     return this.#ownShare(request, orphans, { count: orphans.length, idle: true, nowMs });
   }
 
-  /** What peers will not bring before the deadline. */
-  latePieces(request: RequestState, supply: AssetSupply, nowMs: number): readonly number[] {
+  /**
+   * What peers will not bring before the deadline.
+   *
+   * @param missing As the request says.
+   */
+  latePieces(
+    request: RequestState,
+    supply: AssetSupply,
+    { missing, nowMs }: { missing: readonly number[]; nowMs: number },
+  ): readonly number[] {
     if (!request.originUsable) return [];
     const slackMs = request.deadlineMs - nowMs;
     if (ample(slackMs, request.aheadPieces, this.#origin)) return [];
-    const missing = request.missing();
     const open = missing.filter((piece) => !request.owed.has(piece));
     if (open.length === 0 || ample(slackMs, open.length, this.#origin)) return [];
     const originRateBytesPerMs = this.#origin.rateBytesPerMs;

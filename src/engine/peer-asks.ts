@@ -40,13 +40,17 @@ export class PeerAsks {
     const originRateBytesPerMs = this.#origin.rateBytesPerMs;
     const inTimeMs = this.#origin.expectedMs(missing * PIECE_BYTES);
     const relaxed = request.deadlineMs - nowMs >= 2 * inTimeMs + RELAXED_MS;
-    return (relaxed ? this.#rarestFirst(supply, open) : open).flatMap((piece) => {
+    const asks: Asked[] = [];
+    for (const piece of relaxed ? this.#rarestFirst(supply, open) : open) {
+      if (free.length === 0) break;
       const limitMs = request.owed.has(piece)
         ? 0.5 * request.originEtaMs(piece, { nowMs, origin: this.#origin })
         : Number.POSITIVE_INFINITY;
       const options = { nowMs, limitMs, originRateBytesPerMs };
-      return this.#suppliers.ask(supply, piece, free, options) ?? [];
-    });
+      const asked = this.#suppliers.ask(supply, piece, free, options);
+      if (asked) asks.push(asked);
+    }
+    return asks;
   }
 
   /**

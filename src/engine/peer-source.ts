@@ -49,6 +49,11 @@ export class PeerSource {
   #stalledMs = Number.NEGATIVE_INFINITY;
   /** Pieces of all assets in `holdings`: each costs a bit of memory, held or not. */
   #heldPieces = 0;
+  /** What was looked up last: most words of a peer are about the same asset as the one before. */
+  #latestId: string | undefined;
+  #latest: PieceSet | undefined;
+  /** No lease of its own on what it fetches from the origin ends later. */
+  claimedUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(id: string, rttMs: number) {
     this.id = id;
@@ -103,6 +108,8 @@ export class PeerSource {
   setHoldings(assetId: string, pieces: PieceSet, onForget?: (assetId: string) => void): void {
     this.forget(assetId);
     this.holdings.set(assetId, pieces);
+    this.#latestId = assetId;
+    this.#latest = pieces;
     this.#heldPieces += pieces.pieceCount;
     for (const oldest of this.holdings.keys()) {
       const fits =
@@ -116,10 +123,20 @@ export class PeerSource {
   forget(assetId: string): void {
     this.#heldPieces -= this.holdings.get(assetId)?.pieceCount ?? 0;
     this.holdings.delete(assetId);
+    if (assetId === this.#latestId) this.#latest = undefined;
+  }
+
+  /** What it holds of an asset: its own set, live. */
+  heldOf(assetId: string): PieceSet | undefined {
+    if (assetId !== this.#latestId) {
+      this.#latestId = assetId;
+      this.#latest = this.holdings.get(assetId);
+    }
+    return this.#latest;
   }
 
   holds(assetId: string, piece: number): boolean {
-    return this.holdings.get(assetId)?.has(piece) ?? false;
+    return this.heldOf(assetId)?.has(piece) ?? false;
   }
 
   available(nowMs: number): boolean {

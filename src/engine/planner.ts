@@ -16,12 +16,12 @@ import type { PieceSet } from "../core/piece-set.js";
 import type { PieceRange } from "../protocol/asset.js";
 import { CLAIM_HOPS_MAX, PIECE_BYTES } from "../protocol/limits.js";
 import type { Asked, AssetSupply } from "./asset-supply.js";
-import { Claims } from "./claims.js";
+import { Claims, LEASE_MAX_MS } from "./claims.js";
 import { Election } from "./election.js";
 import { OriginSource } from "./origin-source.js";
 import { OriginTurns } from "./origin-turns.js";
 import { PeerAsks } from "./peer-asks.js";
-import type { Ask } from "./peer-source.js";
+import type { Ask, PeerSource } from "./peer-source.js";
 import { type PlannedRequest, RequestState } from "./request-state.js";
 import { type HeldBits, Suppliers } from "./suppliers.js";
 
@@ -39,6 +39,9 @@ const SLOW_UPLINK_BYTES_PER_MS = 500;
 
 /** Pieces that are under way for a request that only fetches ahead: what comes next soon has the line. */
 const AHEAD_PIECES_MAX = 4;
+
+/** What most words of a neighbour ask for. */
+const NOTHING = Object.freeze<Command[]>([]) as Command[];
 
 export class Planner {
   readonly #suppliers = new Suppliers();
@@ -157,8 +160,10 @@ export class Planner {
   advance(requestId: number, piece: number, nowMs: number): Command[] {
     const request = this.#requests.get(requestId);
     if (!request) return [];
+    const { aheadEnd } = request;
     request.position = Math.max(request.position, piece);
-    return this.plan(nowMs);
+    // Else all that it may ask for is what it might have asked for before.
+    return request.aheadEnd === aheadEnd ? NOTHING : this.plan(nowMs);
   }
 
   addPeer(peerId: string, rttMs: number): void {
@@ -193,14 +198,25 @@ export class Planner {
     pieces: PieceSet | undefined,
     nowMs: number,
   ): Command[] {
-    if (this.#suppliers.get(peerId)) this.#claims.renew(peerId, assetId, nowMs);
-    return this.#suppliers.setHoldings(peerId, assetId, pieces) ? this.plan(nowMs) : [];
+    const peer = this.#suppliers.get(peerId);
+    if (!peer) return NOTHING;
+    this.#renew(peer, assetId, nowMs);
+    return this.#suppliers.setHoldings(peer, assetId, pieces) ? this.plan(nowMs) : NOTHING;
   }
 
   /** A peer says that it holds these pieces too. It is planned with at once only if it is needed now. */
   addHoldings(peerId: string, assetId: string, held: HeldBits, nowMs: number): Command[] {
-    if (this.#suppliers.get(peerId)) this.#claims.renew(peerId, assetId, nowMs);
-    return this.#suppliers.addHoldings(peerId, assetId, held, nowMs) ? this.plan(nowMs) : [];
+    const peer = this.#suppliers.get(peerId);
+    if (!peer) return NOTHING;
+    this.#renew(peer, assetId, nowMs);
+    return this.#suppliers.addHoldings(peer, assetId, held, nowMs) ? this.plan(nowMs) : NOTHING;
+  }
+
+  /** A peer brings something: that is progress with what it said that it fetches, if it did. */
+  #renew(peer: PeerSource, assetId: string, nowMs: number): void {
+    if (nowMs >= peer.claimedUntilMs) return;
+    this.#claims.renew(peer.id, assetId, nowMs);
+    peer.claimedUntilMs = nowMs + LEASE_MAX_MS;
   }
 
   /**
@@ -213,11 +229,13 @@ export class Planner {
     { assetId, from, to, hops }: PieceRange & { assetId: string; hops: number },
     nowMs: number,
   ): Command[] {
-    if (!this.#suppliers.get(peerId)) return [];
+    const peer = this.#suppliers.get(peerId);
+    if (!peer) return NOTHING;
     const own = hops === CLAIM_HOPS_MAX;
+    if (own) peer.claimedUntilMs = nowMs + LEASE_MAX_MS;
     const news = this.#claims.add(peerId, assetId, { from, to, own }, nowMs);
-    if (!news || hops === 0 || !this.#election.members || !this.#election.serving) return [];
-    if (!this.#claims.mayPassOn(nowMs)) return [];
+    if (!news || hops === 0 || !this.#election.members || !this.#election.serving) return NOTHING;
+    if (!this.#claims.mayPassOn(nowMs)) return NOTHING;
     return [{ type: "claim", assetId, from, to, hops: Math.min(hops, CLAIM_HOPS_MAX) - 1 }];
   }
 
@@ -232,6 +250,11 @@ export class Planner {
   owed(requestId: number): PieceRange[] {
     const request = this.#requests.get(requestId);
     return request ? runsOf(request.missing().filter((piece) => request.owed.has(piece))) : [];
+  }
+
+  /** Nobody will request the asset again: what peers hold of it is forgotten. */
+  forget(assetId: string): void {
+    this.#suppliers.forgetHoldings(assetId);
   }
 
   /** What is known of a peer's holdings of an asset; the planner's own object. */
@@ -320,7 +343,7 @@ export class Planner {
     }
     if (peersOnly || missing.length === 0) return;
     if (orphans.length > 0) commands.push(...this.#fetchOrphans(request, orphans, nowMs));
-    const late = this.#turns.latePieces(request, supply, nowMs);
+    const late = this.#turns.latePieces(request, supply, { missing, nowMs });
     if (late.length > 0) commands.push(...this.#fetch(request, late, nowMs));
   }
 

@@ -67,13 +67,17 @@ export class RequestState {
 
   /** Pieces within the look-ahead, here or not. */
   get aheadPieces(): number {
-    const { to } = this.asked.pieces;
-    return Math.min(to, this.attestedTo, this.position + LOOK_AHEAD_PIECES) - this.position;
+    return this.aheadEnd - this.position;
+  }
+
+  /** No piece from this one on is worked on yet. */
+  get aheadEnd(): number {
+    return Math.min(this.asked.pieces.to, this.attestedTo, this.position + LOOK_AHEAD_PIECES);
   }
 
   /** Pieces within the look-ahead that are not here yet, in order. */
   missing(): number[] {
-    const end = this.position + this.aheadPieces;
+    const end = this.aheadEnd;
     const missing: number[] = [];
     for (let piece = this.position; piece < end; piece++) {
       if (!this.have.has(piece)) missing.push(piece);

@@ -23,6 +23,8 @@ export class Suppliers {
   readonly #peers = new Map<string, PeerSource>();
   /** Of the assets that are being requested. */
   readonly #supplies = new Map<string, AssetSupply>();
+  /** The one that was looked up last: a player asks for one asset at a time. */
+  #latest: AssetSupply | undefined;
   #lastAskId = 0;
 
   /** Ids of all linked peers. */
@@ -64,24 +66,38 @@ export class Suppliers {
 
   /** The supply of an asset, kept from its first request to {@link forget}. */
   supplyOf(assetId: string, have: PieceSet): AssetSupply {
-    let supply = this.#supplies.get(assetId);
-    if (!supply) {
-      supply = new AssetSupply(assetId, have, this.#peers.values());
-      this.#supplies.set(assetId, supply);
-    }
+    const known = this.#supplyOf(assetId);
+    if (known) return known;
+    const supply = new AssetSupply(assetId, have, this.#peers.values());
+    this.#supplies.set(assetId, supply);
+    this.#latest = supply;
     return supply;
+  }
+
+  #supplyOf(assetId: string): AssetSupply | undefined {
+    if (this.#latest?.assetId !== assetId) {
+      const supply = this.#supplies.get(assetId);
+      if (!supply) return undefined;
+      this.#latest = supply;
+    }
+    return this.#latest;
   }
 
   /** Nobody requests the asset any more; it has no asks. */
   forget(assetId: string): void {
     this.#supplies.delete(assetId);
+    if (this.#latest?.assetId === assetId) this.#latest = undefined;
+  }
+
+  /** What peers hold of an asset does not matter any more, unless it is being requested. */
+  forgetHoldings(assetId: string): void {
+    if (this.#supplies.has(assetId)) return;
+    for (const peer of this.#peers.values()) peer.forget(assetId);
   }
 
   /** What a peer holds of an asset, all of it; `undefined`: nothing. @returns Whether plans may change. */
-  setHoldings(peerId: string, assetId: string, pieces: PieceSet | undefined): boolean {
-    const peer = this.#peers.get(peerId);
-    if (!peer) return false;
-    const supply = this.#supplies.get(assetId);
+  setHoldings(peer: PeerSource, assetId: string, pieces: PieceSet | undefined): boolean {
+    const supply = this.#supplyOf(assetId);
     supply?.remove(peer);
     if (!pieces) {
       peer.forget(assetId);
@@ -98,20 +114,18 @@ export class Suppliers {
    * @returns Whether it could be asked now for something that nobody was asked for: else no plan changes.
    */
   addHoldings(
-    peerId: string,
+    peer: PeerSource,
     assetId: string,
     { pieceCount, from, bits }: HeldBits,
     nowMs: number,
-  ) {
-    const peer = this.#peers.get(peerId);
-    if (!peer) return false;
-    const known = peer.holdings.get(assetId);
+  ): boolean {
+    const known = peer.heldOf(assetId);
     if (known?.pieceCount !== pieceCount) {
       const pieces = new PieceSet(pieceCount);
       pieces.addBits(bits, from);
-      return this.setHoldings(peerId, assetId, pieces);
+      return this.setHoldings(peer, assetId, pieces);
     }
-    const supply = this.#supplies.get(assetId);
+    const supply = this.#supplyOf(assetId);
     if (!supply) {
       known.addBits(bits, from);
       return false;
@@ -151,22 +165,28 @@ export class Suppliers {
   /**
    * Asks the holder that would finish the piece first.
    *
+   * @param free Who may be asked; those who turn out to have no room any more are taken out.
    * @param limitMs Time in which it must be expected to bring the piece.
    * @returns `undefined` if no holder is available, has room and is fast enough.
    */
   ask(
     { assetId, asked: allAsked }: AssetSupply,
     piece: number,
-    free: readonly Holder[],
+    free: Holder[],
     options: { nowMs: number; limitMs: number; originRateBytesPerMs: number },
   ): Asked | undefined {
     const { nowMs, limitMs, originRateBytesPerMs } = options;
     let best: PeerSource | undefined;
     let bestMs = limitMs;
-    for (const { peer, held } of free) {
+    for (let at = 0; at < free.length; at++) {
+      const { peer, held } = free[at] as Holder;
       if (!held.has(piece)) continue;
       const expectedMs = peer.expectedMs(originRateBytesPerMs);
-      if (expectedMs >= bestMs || !peer.hasRoom()) continue;
+      if (expectedMs >= bestMs) continue;
+      if (!peer.hasRoom()) {
+        free.splice(at--, 1);
+        continue;
+      }
       best = peer;
       bestMs = expectedMs;
     }
@@ -188,7 +208,7 @@ export class Suppliers {
   /** Ends an ask that was answered, one way or the other; the peer's own record is the caller's. */
   settle(peerId: string, askId: number): Ask | undefined {
     const ask = this.askOf(peerId, askId);
-    if (ask) this.#supplies.get(ask.assetId)?.asked.delete(ask.piece);
+    if (ask) this.#supplyOf(ask.assetId)?.asked.delete(ask.piece);
     return ask;
   }
 

@@ -27,15 +27,13 @@ class PlainClaims {
     const pieces = Array.from({ length: claim.to - claim.from }, (_, at) => claim.from + at);
     const news = pieces.some((piece) => !((this.endMs(piece) ?? 0) > nowMs));
     const untilMs = nowMs + (claim.own ? LEASE_MS : RELAYED_MS);
+    // What is passed on is nobody's: it says the same, whoever does so.
+    const owner = claim.own ? peer : "";
     const same = this.#claims.find(
-      ({ peer: other, from, to }) => other === peer && from === claim.from && to === claim.to,
+      ({ peer: other, from, to }) => other === owner && from === claim.from && to === claim.to,
     );
-    if (same) {
-      same.own ||= claim.own;
-      same.untilMs = Math.max(same.untilMs, untilMs);
-    } else {
-      this.#claims.push({ peer, ...claim, untilMs });
-    }
+    if (same) same.untilMs = Math.max(same.untilMs, untilMs);
+    else this.#claims.push({ peer: owner, ...claim, untilMs });
     return news;
   }
 
@@ -144,6 +142,18 @@ describe("claims", () => {
       claims.add("a", "asset", { from: at, to: at + 1, own: true }, 0);
     expect(claims.covers("asset", 299, 1)).to.equal(true);
     expect(claims.covers("asset", 0, 1)).to.equal(false);
+  });
+
+  it("Claims that are passed on are remembered once, whoever passes them on, and are bounded", () => {
+    const claims = new Claims(() => PACE);
+    for (const peer of ["a", "b"]) claims.add(peer, "asset", { from: 0, to: 4, own: false }, 0);
+    for (let at = 0; at < 255; at++)
+      claims.add("c", "asset", { from: 10 + at, to: 11 + at, own: false }, 0);
+    expect(claims.covers("asset", 0, 1), "256 ranges").to.equal(true);
+    claims.add("c", "asset", { from: 500, to: 504, own: false }, 0);
+    expect(claims.covers("asset", 0, 1), "the older half goes").to.equal(false);
+    expect(claims.covers("asset", 264, 1)).to.equal(true);
+    expect(claims.covers("asset", 503, 1)).to.equal(true);
   });
 
   it("Claims say what looking at every claim every time would say", () => {

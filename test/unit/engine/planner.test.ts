@@ -82,6 +82,33 @@ describe("planner", () => {
     expect(asksOf(commands).map(({ piece }) => piece)).to.deep.equal([2, 3]);
   });
 
+  it("Planner plans anew as the page goes on only where that brings pieces into reach", () => {
+    const { planner, link, open } = setUp({ hopeful: () => true });
+    open({ pieces: { from: 0, to: 10 }, patientUntilMs: 500 });
+    expect(planner.advance(1, 5, 600), "all were in reach before").to.be.empty;
+    expect(fetchesOf(planner.tick(600))).not.to.be.empty;
+    planner.close(1);
+    open({ id: 2, pieces: { from: 0, to: LOOK_AHEAD_PIECES + 10 }, patientUntilMs: FAR_MS }, 600);
+    link("a", [LOOK_AHEAD_PIECES + 7]);
+    const [ask] = asksOf(planner.advance(2, 8, 610));
+    expect(ask?.piece).to.equal(LOOK_AHEAD_PIECES + 7);
+  });
+
+  it("Planner forgets what peers hold of an asset that is over, unless it is requested", () => {
+    const { planner, link, open } = setUp();
+    link("a");
+    open();
+    planner.forget("asset");
+    expect(planner.holdingsOf("a", "asset")?.complete).to.equal(true);
+    planner.close(1);
+    planner.forget("asset");
+    expect(planner.holdingsOf("a", "asset")).to.equal(undefined);
+    expect(planner.heldByPeers("asset", { from: 0, to: 1 })).to.equal(false);
+    const held = { pieceCount: COUNT, from: 0, bits: Uint8Array.of(0x80) };
+    planner.addHoldings("a", "asset", held, 0);
+    expect(planner.holdingsOf("a", "asset")?.size, "told again").to.equal(1);
+  });
+
   it("Planner says what it fetches, and leaves to a neighbour what that one fetches (rule 2)", () => {
     const { planner, link, open } = setUp();
     link("b", []);
