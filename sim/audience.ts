@@ -12,6 +12,10 @@ const RETRY_MS = 1_000;
 const LIVE_SYNC_SEGMENTS = 3;
 /** Mean time until a viewer that left is replaced. */
 const REPLACE_MS = 5_000;
+/** All that was on its way to or from a viewer that left has ended by then. */
+const FORGET_MS = 30_000;
+/** Segments that left the playlist so long ago are asked for by nobody. */
+const PAST_SEGMENTS = 6;
 
 export class Audience {
   readonly #world: World;
@@ -65,6 +69,7 @@ export class Audience {
     stats.left(viewer);
     if (viewer.connected) mesh.leave(viewer);
     viewer.session = undefined;
+    this.#world.after(FORGET_MS, KIND.forget, viewer.index);
     const steady = config.scenario !== "vod" && config.scenario !== "flash";
     if (steady) this.#arrive(nowMs + exponential(this.#random, REPLACE_MS));
   }
@@ -82,6 +87,9 @@ export class Audience {
     this.want(viewer);
     this.#world.mesh.befriend(viewer);
     if (!catalogue.live) return;
+    if (news && from > PAST_SEGMENTS) {
+      this.#world.deliveries.forget(viewer, catalogue.segment(viewer.title, from - PAST_SEGMENTS));
+    }
     const jitter = between(viewer.pollRandom, 0.95, 1.05);
     this.#world.after(catalogue.segmentMs * (news ? jitter : jitter / 2), KIND.poll, viewer.index);
   }

@@ -272,6 +272,17 @@ export class Deliveries {
     audience.retry(viewer);
   }
 
+  /** What is older than `asset` left the playlist long ago: memory of the past would grow with the run. */
+  forget(viewer: Viewer, asset: Asset): void {
+    const before = Math.min(asset.index, viewer.session?.asset.index ?? asset.index);
+    for (const past of [viewer.attested, viewer.have, viewer.unverified]) {
+      for (const index of past.keys()) if (index < before) past.delete(index);
+    }
+    for (; viewer.pastTo < before; viewer.pastTo++) {
+      viewer.planner.forget(this.#world.catalogue.at(viewer.pastTo).id);
+    }
+  }
+
   #deadlineMs(viewer: Viewer, session: Session): number {
     const { nowMs } = this.#world;
     const known = session.phase !== "waiting" || viewer.attested.has(session.asset.index);

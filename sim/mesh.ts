@@ -104,8 +104,7 @@ export class Mesh {
       link.open = false;
       queue.push(nowMs + noticedMs + link.rttMs / 2, KIND.linkDown, link.peer, viewer.index);
     }
-    viewer.links.clear();
-    viewer.hearers = [];
+    viewer.removeLinks();
     this.#swarms.get(viewer.title)?.delete(viewer.index);
     this.#change(this.#world.cliques.leave(viewer.index));
   }
@@ -170,20 +169,19 @@ export class Mesh {
     }
     const rtt = rttMs(this.#world.config, from.traits.place, to.traits.place);
     const cap = lossCap(rtt, from.traits.loss + to.traits.loss);
-    const ends = [makeLink(to, rtt, cap), makeLink(from, rtt, cap)] as const;
-    ends[0].back = ends[1];
-    ends[1].back = ends[0];
-    for (const [viewer, link] of [
-      [from, ends[0]],
-      [to, ends[1]],
+    const near = makeLink(from, to, { rtt, cap });
+    const far = makeLink(to, from, { rtt, cap });
+    for (const [viewer, link, end] of [
+      [from, near, far],
+      [to, far, near],
     ] as const) {
-      viewer.setLink(link.peer, link);
+      viewer.addLink(link, end);
       viewer.planner.addPeer(link.to.id, rtt);
       viewer.lastGreetMs = this.#world.nowMs;
     }
     this.#world.stats.linksOpened++;
-    this.#greet(from, to);
-    this.#greet(to, from);
+    this.#greet(from, far);
+    this.#greet(to, near);
   }
 
   /** Both ends lose the link. */
@@ -199,7 +197,7 @@ export class Mesh {
     if (!viewer || !link) return;
     link.open = false;
     viewer.others.delete(peer);
-    viewer.setLink(peer, undefined);
+    viewer.removeLink(peer);
     this.#world.uploads.linkClosed(viewer, link);
     this.#world.shell.run(viewer, viewer.planner.removePeer(link.to.id, this.#world.nowMs));
   }
@@ -239,11 +237,10 @@ export class Mesh {
     this.#send(KIND.claim, viewer, viewer.hearers, { asset, from, to, hops, bits: undefined });
   }
 
-  #greet(viewer: Viewer, peer: Viewer): void {
-    const link = viewer.links.get(peer.index);
-    if (!link) return;
+  /** @param end The neighbour's end of the link. */
+  #greet(viewer: Viewer, end: Link): void {
     for (const [asset, have] of viewer.have) {
-      if (have.size > 0) this.#tell(viewer, [link], asset, 0, have.pieceCount);
+      if (have.size > 0) this.#tell(viewer, [end], asset, 0, have.pieceCount);
     }
   }
 
@@ -283,10 +280,10 @@ export class Mesh {
     const asset = this.#world.catalogue.at(message.asset);
     const end = Math.min(first + HEARERS, message.links.length);
     for (let index = first; index < end; index++) {
-      const { to, back } = message.links[index] as Link;
-      if (!back?.open) continue;
-      if (kind === KIND.claim) this.#hearsClaim(to, id, asset, message);
-      else this.#hearsHave(to, id, asset, message);
+      const { owner, open } = message.links[index] as Link;
+      if (!open) continue;
+      if (kind === KIND.claim) this.#hearsClaim(owner, id, asset, message);
+      else this.#hearsHave(owner, id, asset, message);
     }
   }
 
@@ -298,6 +295,7 @@ export class Mesh {
 
   /** Who has all of it needs no planner to hear who has some of it: most of what is told comes too late. */
   #hearsHave(viewer: Viewer, id: string, asset: Asset, { bits, from }: Message): void {
+    if (asset.index < viewer.pastTo) return;
     const { shell, nowMs } = this.#world;
     const { planner } = viewer;
     if (bits) {
@@ -310,10 +308,10 @@ export class Mesh {
   }
 }
 
-function makeLink(to: Viewer, rtt: number, capBytesPerMs: number): Link {
+function makeLink(owner: Viewer, to: Viewer, { rtt, cap }: { rtt: number; cap: number }): Link {
   return {
-    ...{ peer: to.index, to, rttMs: rtt, capBytesPerMs, open: true },
-    ...{ back: undefined, outBytes: 0, jobs: 0, freeMs: 0 },
+    ...{ owner, peer: to.index, to, rttMs: rtt, capBytesPerMs: cap, open: true },
+    ...{ outBytes: 0, jobs: 0, freeMs: 0 },
   };
 }
 

@@ -34,7 +34,7 @@ export function simulate(config: SimConfig): Result {
     stopWatching();
   }
   for (const viewer of world.viewers) {
-    if (!viewer.alive) continue;
+    if (!viewer?.alive) continue;
     viewer.player.settle(world.nowMs);
     world.stats.left(viewer);
     const { session } = viewer;
@@ -67,6 +67,9 @@ function dispatch(world: World): void {
       return world.deliveries.origin.step(a);
     case KIND.join:
       return world.audience.join(a);
+    case KIND.forget:
+      world.viewers[a] = undefined;
+      return;
   }
   const viewer = world.alive(a);
   if (viewer) dispatchToViewer(world, viewer, kind, b);

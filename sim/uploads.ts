@@ -68,15 +68,15 @@ export class Uploads {
 
   /** A flooder asks all its neighbours for pieces that it throws away. */
   flood(viewer: Viewer, asset: Asset): void {
-    for (const link of viewer.hearers) {
+    for (const end of viewer.hearers) {
       for (let count = 0; count < FLOOD_ASKS; count++) {
         const piece = Math.floor(viewer.random() * asset.pieceCount);
         const bytes = this.#world.catalogue.bytesOf(asset, piece);
-        const spec = { from: link.peer, to: viewer.index, askId: -1, asset: asset.index };
+        const spec = { from: end.owner.index, to: viewer.index, askId: -1, asset: asset.index };
         const index = this.#open({ ...spec, piece, bytes });
         const job = this.#jobs[index] as Job;
         job.unwanted = true;
-        this.#world.after(this.#world.controlMs(viewer, link), KIND.request, index, job.generation);
+        this.#world.after(this.#world.controlMs(viewer, end), KIND.request, index, job.generation);
       }
     }
   }

@@ -34,10 +34,11 @@ export interface Traits {
 
 /** One end of a link. */
 export interface Link {
+  /** The viewer at this end. */
+  readonly owner: Viewer;
   readonly peer: number;
-  /** The viewer at the other end, and that viewer's end. */
+  /** The viewer at the other end. */
   readonly to: Viewer;
-  back: Link | undefined;
   readonly rttMs: number;
   /** Goodput that loss allows, in bytes per millisecond. */
   readonly capBytesPerMs: number;
@@ -124,13 +125,17 @@ export class Viewer {
   /** `asset piece` of wrong bytes that were accepted: only a planted bug fills it. */
   readonly wrong = new Set<string>();
   readonly links = new Map<number, Link>();
-  /** The links, nearest first; replaced when they change, never written to. */
+  /** The neighbours' ends of the links, nearest first; replaced when they change, never written to. */
   hearers: readonly Link[] = [];
+  readonly #ends = new Map<number, Link>();
   /** Peers linked, or being dialled, that are neither of its clique nor its bridge. */
   readonly others = new Set<number>();
   pendingLinks = 0;
   lastGreetMs = Number.NEGATIVE_INFINITY;
   readonly avoidedUntilMs = new Map<number, number>();
+
+  /** Assets before this one are over: nobody can ask for them any more. */
+  pastTo = 0;
 
   /** News of own pieces that neighbours have not heard yet: asset → half-open range. */
   readonly news = new Map<number, { from: number; to: number }>();
@@ -175,11 +180,27 @@ export class Viewer {
     this.player = new Player(config, this.traits, spec.nowMs);
   }
 
-  /** `undefined`: the link is gone. */
-  setLink(peer: number, link: Link | undefined): void {
-    if (link) this.links.set(peer, link);
-    else this.links.delete(peer);
-    this.hearers = [...this.links.values()].sort((a, b) => a.rttMs - b.rttMs);
+  /** A link opened; `end` is the neighbour's end of it. */
+  addLink(link: Link, end: Link): void {
+    this.links.set(link.peer, link);
+    this.#ends.set(link.peer, end);
+    this.#sortHearers();
+  }
+
+  removeLink(peer: number): void {
+    this.links.delete(peer);
+    this.#ends.delete(peer);
+    this.#sortHearers();
+  }
+
+  removeLinks(): void {
+    this.links.clear();
+    this.#ends.clear();
+    this.hearers = [];
+  }
+
+  #sortHearers(): void {
+    this.hearers = [...this.#ends.values()].sort((a, b) => a.rttMs - b.rttMs);
   }
 
   /** Whether every byte it sends is what was asked for. */

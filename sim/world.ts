@@ -50,6 +50,8 @@ export const KIND = {
   linkDown: 21,
   /** Run of the origin. */
   origin: 22,
+  /** Viewer. */
+  forget: 23,
 } as const;
 
 /** Data that a control message may have to wait for on a busy uplink. */
@@ -59,7 +61,8 @@ export class World {
   readonly config: SimConfig;
   readonly queue = new EventQueue();
   readonly catalogue: Catalogue;
-  readonly viewers: Viewer[] = [];
+  /** By index; `undefined`: it left so long ago that nobody can mean it any more. */
+  readonly viewers: (Viewer | undefined)[] = [];
   readonly stats = new Stats();
   readonly guard: Guard;
   readonly cliques: Cliques<number>;
