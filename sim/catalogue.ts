@@ -7,6 +7,7 @@ import { PieceSet } from "../src/core/piece-set.js";
 import { pieceCountOf } from "../src/protocol/asset.js";
 import { PIECE_BYTES } from "../src/protocol/limits.js";
 import { bytesPerMs, type SimConfig } from "./config.js";
+import { HeldTable } from "./held-table.js";
 import { logNormal, seeded } from "./random.js";
 
 export interface Asset {
@@ -18,6 +19,7 @@ export interface Asset {
   readonly publishedMs: number;
   /** All pieces: shared by everybody who holds them all, never written to. */
   readonly all: PieceSet;
+  readonly held: HeldTable;
   /** When the server's attestation is ready; infinite until the first viewer asks for it. */
   attestedMs: number;
   /** Whether anybody asked for it. */
@@ -52,6 +54,7 @@ export class Catalogue {
     const inTitle = index % this.#perTitle;
     return {
       ...{ index, id: String(index), bytes, pieceCount: all.pieceCount, all },
+      held: new HeldTable(all.pieceCount),
       publishedMs: this.live ? (inTitle + 1 - windowSegments) * this.segmentMs : -1,
       attestedMs: Number.POSITIVE_INFINITY,
       wanted: false,

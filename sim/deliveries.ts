@@ -219,6 +219,7 @@ export class Deliveries {
   /** A verified piece. @returns Whether it is new. */
   add(viewer: Viewer, asset: Asset, piece: number): boolean {
     if (!this.#have(viewer, asset).add(piece)) return false;
+    asset.held.add(viewer.index, piece);
     if (this.#world.config.mesh) this.#world.mesh.added(viewer, asset.index, piece);
     return true;
   }

@@ -5,5 +5,6 @@
 export { configOf } from "./config.js";
 export { EventQueue } from "./event-queue.js";
 export { InvariantError } from "./guard.js";
+export { HeldTable, maskOf } from "./held-table.js";
 export { main } from "./main.js";
 export { simulate } from "./simulation.js";

@@ -7,8 +7,8 @@ import { resourceUsage } from "node:process";
 import type { SimConfig } from "./config.js";
 import { InvariantError } from "./guard.js";
 import { HELP, type Options, parseOptions } from "./options.js";
-import { report } from "./result.js";
-import { simulate } from "./simulation.js";
+import { progressLine, report } from "./result.js";
+import { type Progress, simulate } from "./simulation.js";
 import { attemptApart, type Outcome, summaryOf, sweep } from "./sweep.js";
 
 /** @returns The exit code. */
@@ -25,10 +25,11 @@ export async function main(args: readonly string[]): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  const { configs, twin, json } = options;
+  const { configs, twin, json, progressS } = options;
   if (configs.length > 1) return await runSeeds(options, args);
   try {
-    const outcome = run(options.configs[0] as SimConfig, twin, json !== "-");
+    const verbose = json !== "-";
+    const outcome = run(options.configs[0] as SimConfig, { twin, verbose, progressS });
     write(json, [outcome]);
     return 0;
   } catch (error) {
@@ -45,7 +46,7 @@ async function runSeeds({ configs, jobs, twin, json }: Options, args: readonly s
   const attempt = (seed: number) => {
     if (jobs > 1) return attemptApart(seed, args);
     try {
-      return run(bySeed.get(seed) as SimConfig, twin, false);
+      return run(bySeed.get(seed) as SimConfig, { twin, verbose: false, progressS: 0 });
     } catch (error) {
       return violationOf(error);
     }
@@ -69,10 +70,18 @@ function write(json: string | undefined, outcomes: readonly Outcome[]): void {
 }
 
 /** One seed, with its twin. */
-function run(config: SimConfig, twin: boolean, verbose: boolean): Outcome {
+function run(
+  config: SimConfig,
+  { twin, verbose, progressS }: { twin: boolean; verbose: boolean; progressS: number },
+): Outcome {
   const startMs = performance.now();
   const startCpuS = cpuS();
-  const mesh = simulate(config);
+  const progress: Progress = {
+    everyS: progressS,
+    onReport: (atS, sofar) =>
+      console.error(`${progressLine(atS, sofar)}, ${(cpuS() - startCpuS).toFixed(0)} s of CPU`),
+  };
+  const mesh = simulate(config, progressS > 0 ? progress : undefined);
   const meshS = (performance.now() - startMs) / 1_000;
   const meshCpuS = cpuS() - startCpuS;
   const other = twin ? simulate({ ...config, mesh: false, traceViewer: -1 }) : undefined;

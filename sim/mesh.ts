@@ -4,9 +4,13 @@
  * @module
  */
 import { RandomBag } from "../src/core/random-bag.js";
+import { LEASE_MAX_MS } from "../src/engine/claims.js";
 import type { CliqueChange } from "../src/engine/cliques.js";
 import type { Command } from "../src/engine/planner.js";
+import { CLAIM_HOPS_MAX } from "../src/protocol/limits.js";
 import type { Asset } from "./catalogue.js";
+import { Hearers } from "./hearers.js";
+import { maskOf } from "./held-table.js";
 import { lossCap, pairDraw, rttMs } from "./network.js";
 import { between, seeded } from "./random.js";
 import type { Link, Viewer } from "./viewer.js";
@@ -24,6 +28,9 @@ const PINGS_LOST_MS = { min: 5_000, max: 10_000 };
 /** Links to others than the clique and its bridges that every page looks for. */
 const OTHERS_WANTED = 2;
 
+/** Longer than anything is on its way. */
+const HEARD_MAX_MS = 1_000;
+
 /** Links that hear a message at the same time, as the slowest of them does: an event each would be too many. */
 const HEARERS = 6;
 
@@ -35,7 +42,9 @@ interface Message {
   /** `undefined`: all pieces. */
   readonly bits: Uint8Array | undefined;
   readonly hops: number;
-  readonly links: readonly Link[];
+  /** Of a HAVE that only tells what is held, of no progress with a claim: those who hold the pieces need not hear it. */
+  readonly mask: Uint32Array | undefined;
+  readonly hearers: Hearers;
   /** Groups of hearers that have not heard it yet. */
   pending: number;
 }
@@ -227,45 +236,55 @@ export class Mesh {
   /** A liar says that it holds what it is only about to ask for. */
   lie(viewer: Viewer, asset: number): void {
     this.#send(KIND.have, viewer, viewer.hearers, {
-      ...{ asset, from: 0, to: 0, bits: undefined, hops: 0 },
+      ...{ asset, from: 0, to: 0, bits: undefined, hops: 0, mask: undefined },
     });
   }
 
-  claim(viewer: Viewer, { assetId, from, to, hops }: Extract<Command, { type: "claim" }>): void {
+  claim(viewer: Viewer, command: Extract<Command, { type: "claim" }>): void {
     if (this.#world.config.election === 0) return;
-    const asset = Number(assetId);
-    this.#send(KIND.claim, viewer, viewer.hearers, { asset, from, to, hops, bits: undefined });
+    if (command.hops === CLAIM_HOPS_MAX) {
+      viewer.claimedUntilMs = this.#world.nowMs + LEASE_MAX_MS + HEARD_MAX_MS;
+    }
+    const { assetId, from, to, hops } = command;
+    this.#send(KIND.claim, viewer, viewer.hearers, {
+      ...{ asset: Number(assetId), from, to, hops, bits: undefined, mask: undefined },
+    });
   }
 
   /** @param end The neighbour's end of the link. */
   #greet(viewer: Viewer, end: Link): void {
+    const hearer = new Hearers([end]);
     for (const [asset, have] of viewer.have) {
-      if (have.size > 0) this.#tell(viewer, [end], asset, 0, have.pieceCount);
+      if (have.size > 0) this.#tell(viewer, hearer, asset, 0, have.pieceCount);
     }
   }
 
   /** Who does not upload tells nobody what it holds. */
-  #tell(viewer: Viewer, links: readonly Link[], asset: number, from: number, to: number): void {
+  #tell(viewer: Viewer, hearers: Hearers, asset: number, from: number, to: number): void {
     const have = viewer.have.get(asset);
     if (!have || !viewer.traits.uploads) return;
     const start = from & ~7;
     const bits = have.complete ? undefined : have.toBits(start, to);
-    this.#send(KIND.have, viewer, links, { asset, from: start, to, bits, hops: 0 });
+    const claims = this.#world.nowMs < viewer.claimedUntilMs;
+    const mask = claims ? undefined : maskOf(have.pieceCount, { from: start, bits });
+    this.#send(KIND.have, viewer, hearers, { asset, from: start, to, bits, hops: 0, mask });
   }
 
   #send(
     kind: number,
     viewer: Viewer,
-    links: readonly Link[],
-    { asset, from, to, bits, hops }: Omit<Message, "pending" | "links">,
+    hearers: Hearers,
+    message: Omit<Message, "pending" | "hearers">,
   ): void {
-    if (links.length === 0) return;
+    const { count } = hearers;
+    if (count === 0) return;
     const at = this.#free.pop() ?? this.#messages.length;
-    const pending = Math.ceil(links.length / HEARERS);
-    this.#messages[at] = { asset, from, to, bits, hops, links, pending };
-    for (let first = 0; first < links.length; first += HEARERS) {
-      const slowest = links[Math.min(first + HEARERS, links.length) - 1] as Link;
-      this.#world.after(this.#world.controlMs(viewer, slowest), kind, viewer.index, at, first);
+    const pending = Math.ceil(count / HEARERS);
+    const { asset, from, to, bits, hops, mask } = message;
+    this.#messages[at] = { asset, from, to, bits, hops, mask, hearers, pending };
+    for (let first = 0; first < count; first += HEARERS) {
+      const slowestMs = hearers.rttMs(Math.min(first + HEARERS, count));
+      this.#world.after(this.#world.controlMs(viewer, slowestMs), kind, viewer.index, at, first);
     }
   }
 
@@ -278,9 +297,11 @@ export class Mesh {
     }
     const { id } = this.#world.viewer(from);
     const asset = this.#world.catalogue.at(message.asset);
-    const end = Math.min(first + HEARERS, message.links.length);
+    const { hearers, mask } = message;
+    const end = Math.min(first + HEARERS, hearers.count);
     for (let index = first; index < end; index++) {
-      const { owner, open } = message.links[index] as Link;
+      if (mask && !asset.held.lacks(hearers.indices[index] as number, mask)) continue;
+      const { owner, open } = hearers.ends[index] as Link;
       if (!open) continue;
       if (kind === KIND.claim) this.#hearsClaim(owner, id, asset, message);
       else this.#hearsHave(owner, id, asset, message);
@@ -310,7 +331,14 @@ export class Mesh {
 
 function makeLink(owner: Viewer, to: Viewer, { rtt, cap }: { rtt: number; cap: number }): Link {
   return {
-    ...{ owner, peer: to.index, to, rttMs: rtt, capBytesPerMs: cap, open: true },
+    ...{
+      owner,
+      peer: to.index,
+      to,
+      rttMs: rtt,
+      capBytesPerMs: cap,
+      open: true,
+    },
     ...{ outBytes: 0, jobs: 0, freeMs: 0 },
   };
 }

@@ -23,6 +23,7 @@ Runs thousands of viewers with the engine of the SDK in virtual time, beside the
   --set NAME=VALUE      any number of sim/config.ts; may be repeated
   --json FILE           writes all results to FILE; "-" prints them instead of the tables
   --trace [--viewer N]  prints the events of one viewer (0)
+  --progress S          says every S virtual seconds how the run stands
   --no-twin             leaves the CDN-only run out
   --help
 `;
@@ -33,6 +34,8 @@ export interface Options {
   readonly json: string | undefined;
   /** Seeds that run at the same time. */
   readonly jobs: number;
+  /** Virtual seconds between two reports; 0 for none. */
+  readonly progressS: number;
   readonly configs: readonly SimConfig[];
 }
 
@@ -74,6 +77,7 @@ export function parseOptions(args: readonly string[]): Options {
   return {
     ...{ help: values.help ?? false, twin: !values["no-twin"], json: values.json },
     jobs: numberOf("--jobs", "jobs", values.jobs ?? "2"),
+    progressS: numberOf("--progress", "progress", values.progress ?? "0"),
     configs,
   };
 }
@@ -99,7 +103,7 @@ function parse(args: readonly string[]) {
       options: {
         ...{ viewers: text, seconds: text, seed: text, seeds: text, scenario: text },
         ...{ bitrate: text, segment: text, "uplink-median": text, "no-upload-share": text },
-        ...{ clique: text, json: text, viewer: text, jobs: text },
+        ...{ clique: text, json: text, viewer: text, jobs: text, progress: text },
         set: { type: "string", multiple: true },
         ...{ trace: flag, "no-twin": flag, help: flag },
       },

@@ -2,6 +2,7 @@
  * What a run says at its end, and how it is printed beside its twin.
  * @module
  */
+import { PIECE_BYTES } from "../src/protocol/limits.js";
 import type { World } from "./world.js";
 
 export type Result = ReturnType<typeof resultOf>;
@@ -51,6 +52,18 @@ export function resultOf(world: World) {
 
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+
+/** One line on a run that goes on. */
+export function progressLine(
+  atS: number,
+  { offload, deliveredBytes, counts, cliques }: Result,
+): string {
+  const { passed, starting, first, coming, held } = counts.fetchedPieces;
+  const share = (pieces: number) => ((100 * pieces * PIECE_BYTES) / deliveredBytes).toFixed(2);
+  const rest = share(first + coming + held);
+  const origin = (100 * (1 - offload)).toFixed(2);
+  return `${atS} s: ${cliques} cliques, ${mib(deliveredBytes)} delivered, origin ${origin} % (first segments ${share(passed)}, start ${share(starting)}, rest ${rest})`;
+}
 
 const LINES: readonly (readonly [string, (result: Result) => string])[] = [
   ["offload", ({ offload }) => percent(offload)],

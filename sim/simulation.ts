@@ -12,8 +12,16 @@ import { Uploads } from "./uploads.js";
 import type { Viewer } from "./viewer.js";
 import { KIND, World } from "./world.js";
 
+/** Hears of a run while it lasts. */
+export interface Progress {
+  /** Virtual seconds between two reports. */
+  readonly everyS: number;
+  /** @param sofar As if the run had ended at `atS`, but for the stalls of those who are still there. */
+  onReport(atS: number, sofar: Result): void;
+}
+
 /** @throws {InvariantError} If anything happens that must not. */
-export function simulate(config: SimConfig): Result {
+export function simulate(config: SimConfig, progress?: Progress): Result {
   const world = new World(config);
   world.shell = new Shell(world);
   world.mesh = new Mesh(world);
@@ -25,8 +33,14 @@ export function simulate(config: SimConfig): Result {
   try {
     const { queue } = world;
     const endMs = config.seconds * 1_000;
+    const everyMs = progress ? progress.everyS * 1_000 : Number.POSITIVE_INFINITY;
+    let reportMs = everyMs;
     while (queue.next() && queue.atMs <= endMs) {
       world.nowMs = queue.atMs;
+      if (world.nowMs >= reportMs) {
+        progress?.onReport(reportMs / 1_000, resultOf(world));
+        reportMs += everyMs;
+      }
       dispatch(world);
     }
     world.nowMs = endMs;

@@ -63,12 +63,17 @@ export class Uploads {
     viewer.asks.set(askId, index);
     stats.asks++;
     this.#world.trace(viewer, `asks ${to} for ${assetId}/${piece}`);
-    this.#world.after(this.#world.controlMs(viewer, link), KIND.request, index, job.generation);
+    this.#world.after(
+      this.#world.controlMs(viewer, link.rttMs),
+      KIND.request,
+      index,
+      job.generation,
+    );
   }
 
   /** A flooder asks all its neighbours for pieces that it throws away. */
   flood(viewer: Viewer, asset: Asset): void {
-    for (const end of viewer.hearers) {
+    for (const end of viewer.hearers.ends) {
       for (let count = 0; count < FLOOD_ASKS; count++) {
         const piece = Math.floor(viewer.random() * asset.pieceCount);
         const bytes = this.#world.catalogue.bytesOf(asset, piece);
@@ -76,7 +81,12 @@ export class Uploads {
         const index = this.#open({ ...spec, piece, bytes });
         const job = this.#jobs[index] as Job;
         job.unwanted = true;
-        this.#world.after(this.#world.controlMs(viewer, end), KIND.request, index, job.generation);
+        this.#world.after(
+          this.#world.controlMs(viewer, end.rttMs),
+          KIND.request,
+          index,
+          job.generation,
+        );
       }
     }
   }
@@ -90,7 +100,7 @@ export class Uploads {
     job.cancelled = true;
     this.#world.stats.cancels++;
     const link = viewer.links.get(job.from);
-    const delayMs = link ? this.#world.controlMs(viewer, link) : 0;
+    const delayMs = link ? this.#world.controlMs(viewer, link.rttMs) : 0;
     this.#world.after(delayMs, KIND.cancel, index, job.generation);
   }
 
@@ -173,7 +183,9 @@ export class Uploads {
     link.freeMs = Math.max(nowMs, Math.max(link.freeMs, nowMs - sendMs) + onLinkMs);
     holder.policy.sample(job.bytes, sendMs);
     holder.planner.uplinkBytesPerMs = holder.policy.rateBytesPerMs;
-    queue.push(link.freeMs, KIND.pieceOut, index, job.generation);
+    // Most links let a piece through as fast as the uplink sends it.
+    if (link.freeMs === nowMs) this.pieceOut(index, job.generation);
+    else queue.push(link.freeMs, KIND.pieceOut, index, job.generation);
     this.#serve(holder);
   }
 
@@ -244,7 +256,7 @@ export class Uploads {
 
   #reject(index: number, holder: Viewer, link: Link, retryMs: number): void {
     const job = this.#jobs[index] as Job;
-    const delayMs = this.#world.controlMs(holder, link);
+    const delayMs = this.#world.controlMs(holder, link.rttMs);
     this.#world.after(delayMs, KIND.reject, index, job.generation, Math.round(retryMs));
   }
 

@@ -8,6 +8,7 @@ import { Planner } from "../src/engine/planner.js";
 import { UploadPolicy } from "../src/engine/upload-policy.js";
 import { bytesPerMs, type SimConfig } from "./config.js";
 import type { Session } from "./deliveries.js";
+import { Hearers } from "./hearers.js";
 import type { Place } from "./network.js";
 import { Player } from "./player.js";
 import { between, hash32, logNormal, normal, type Random, seeded } from "./random.js";
@@ -125,8 +126,7 @@ export class Viewer {
   /** `asset piece` of wrong bytes that were accepted: only a planted bug fills it. */
   readonly wrong = new Set<string>();
   readonly links = new Map<number, Link>();
-  /** The neighbours' ends of the links, nearest first; replaced when they change, never written to. */
-  hearers: readonly Link[] = [];
+  hearers = Hearers.NONE;
   readonly #ends = new Map<number, Link>();
   /** Peers linked, or being dialled, that are neither of its clique nor its bridge. */
   readonly others = new Set<number>();
@@ -136,6 +136,9 @@ export class Viewer {
 
   /** Assets before this one are over: nobody can ask for them any more. */
   pastTo = 0;
+
+  /** Until then neighbours may hold a claim of it that its progress renews. */
+  claimedUntilMs = Number.NEGATIVE_INFINITY;
 
   /** News of own pieces that neighbours have not heard yet: asset → half-open range. */
   readonly news = new Map<number, { from: number; to: number }>();
@@ -184,23 +187,19 @@ export class Viewer {
   addLink(link: Link, end: Link): void {
     this.links.set(link.peer, link);
     this.#ends.set(link.peer, end);
-    this.#sortHearers();
+    this.hearers = new Hearers(this.#ends.values());
   }
 
   removeLink(peer: number): void {
     this.links.delete(peer);
     this.#ends.delete(peer);
-    this.#sortHearers();
+    this.hearers = new Hearers(this.#ends.values());
   }
 
   removeLinks(): void {
     this.links.clear();
     this.#ends.clear();
-    this.hearers = [];
-  }
-
-  #sortHearers(): void {
-    this.hearers = [...this.#ends.values()].sort((a, b) => a.rttMs - b.rttMs);
+    this.hearers = Hearers.NONE;
   }
 
   /** Whether every byte it sends is what was asked for. */

@@ -15,7 +15,7 @@ import { hash32, type Random, seeded } from "./random.js";
 import type { Shell } from "./shell.js";
 import { Stats } from "./stats.js";
 import type { Uploads } from "./uploads.js";
-import type { Link, Viewer } from "./viewer.js";
+import type { Viewer } from "./viewer.js";
 
 /** Kinds of events, with their integers. */
 export const KIND = {
@@ -103,9 +103,9 @@ export class World {
   }
 
   /** Time of a small message from one end of a link to the other. */
-  controlMs(from: Viewer, link: Link): number {
+  controlMs(from: Viewer, rttMs: number): number {
     const busy = from.uploadQueue.serving >= 0;
-    return link.rttMs / 2 + (busy ? HEAD_OF_LINE_BYTES / from.traits.uplink : 0);
+    return rttMs / 2 + (busy ? HEAD_OF_LINE_BYTES / from.traits.uplink : 0);
   }
 
   get indexDown(): boolean {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { bundle } from "../../sim/bundle.mjs";
 
-const { EventQueue } = await import(await bundle());
+const { EventQueue, HeldTable, maskOf } = await import(await bundle());
 
 /** Uniform in [0, 1) and the same in every run (Park and Miller). */
 function seeded(seed) {
@@ -56,4 +56,31 @@ test("EventQueue gives events in time order, those of one time in the order they
     assert.equal(queue.count, 2_000);
     assert.equal(queue.size, 0);
   }
+});
+
+test("HeldTable says of any number of viewers whether they lack a piece that is told", () => {
+  const random = seeded(5);
+  const below = (end) => Math.floor(random() * end);
+  let lacking = 0;
+  for (let round = 0; round < 200; round++) {
+    const pieceCount = 1 + below(70);
+    const table = new HeldTable(pieceCount);
+    const held = new Set();
+    for (let count = below(600); count > 0; count--) {
+      const [viewer, piece] = [below(2) ? below(3) : below(5_000), below(pieceCount)];
+      table.add(viewer, piece);
+      held.add(`${viewer} ${piece}`);
+    }
+    const from = 8 * below(Math.ceil(pieceCount / 8));
+    const bits = below(4) ? Uint8Array.from({ length: 1 + below(3) }, () => below(256)) : undefined;
+    const told = Array.from({ length: pieceCount }, (_, piece) => piece).filter((piece) => {
+      const at = piece - from;
+      return !bits || (at >= 0 && (bits[at >> 3] ?? 0) & (128 >> (at & 7)));
+    });
+    const viewer = below(4);
+    const expected = told.some((piece) => !held.has(`${viewer} ${piece}`));
+    assert.equal(table.lacks(viewer, maskOf(pieceCount, { from, bits })), expected);
+    if (expected) lacking++;
+  }
+  assert.ok(lacking > 50 && lacking < 195, `${lacking} of 200`);
 });
