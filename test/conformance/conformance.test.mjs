@@ -2,26 +2,40 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
-import { newFailures, summary } from "./report.mjs";
+import { newFailures, repeated, summary } from "./report.mjs";
 import { runBrowsers, runClients } from "./runs.mjs";
 import { catalogue, differences } from "./suite.mjs";
 
 const baseline = JSON.parse(readFileSync(new URL("baseline.json", import.meta.url), "utf8"));
 const tests = await catalogue();
 
+/** So many requests from the store show that "accelerated" means something; ten are usual. */
+const FROM_STORE_MIN = 5;
+
+const differing = ({ bare, idle }) => differences(bare, idle).map(([id]) => id);
+const failing = ({ bare, accelerated }) =>
+  newFailures(bare, accelerated)
+    .map(([id]) => id)
+    .filter((id) => !Object.hasOwn(baseline.accelerated, id));
+
 test("R37: under our worker Chromium's cache behaves as without it, accelerated or not", async (t) => {
-  const { chromium, bare, idle, accelerated, fromStore } = await runBrowsers();
-  for (const [name, results] of Object.entries({ bare, idle, accelerated })) {
-    t.diagnostic(`${name}: ${summary(results, tests)}`);
+  const first = await runBrowsers();
+  for (const name of ["bare", "idle", "accelerated"])
+    t.diagnostic(`${name}: ${summary(first[name], tests)}`);
+  let { fromStore } = first;
+  t.diagnostic(`${first.chromium}; ${fromStore} requests were answered from the store`);
+  assert.ok(Object.keys(first.bare).length >= baseline.browserTests, "tests that ran");
+  const ask = async (only) => runBrowsers({ only });
+  for (const [what, find] of Object.entries({ differing, failing })) {
+    const { ids, onceOnly } = await repeated(first, { find, ask });
+    if (onceOnly.length > 0) t.diagnostic(`${what} once, and not again: ${onceOnly.join(", ")}`);
+    assert.deepEqual(ids, [], `${what}, three times of three`);
   }
-  t.diagnostic(`${chromium}; ${fromStore} requests were answered from the store`);
-  assert.ok(Object.keys(bare).length >= baseline.browserTests, "tests that ran");
-  assert.deepEqual(differences(bare, idle), [], "nothing is accelerated");
-  const worse = newFailures(bare, accelerated).map(([id]) => id);
-  const unknown = worse.filter((id) => !Object.hasOwn(baseline.accelerated, id));
-  assert.deepEqual(unknown, [], "new failures");
-  // How many depends on the machine's pace; that there are some shows that the run means something.
-  assert.ok(fromStore >= 5, `${fromStore} requests were answered from the store`);
+  // Only a test that waits lets a busy attestor finish before its next request.
+  const waiting = [...tests].filter(([, { waits }]) => waits).map(([id]) => id);
+  for (let round = 0; round < 2 && fromStore < FROM_STORE_MIN; round++)
+    fromStore += (await runBrowsers({ only: waiting })).fromStore;
+  assert.ok(fromStore >= FROM_STORE_MIN, `${fromStore} requests were answered from the store`);
 });
 
 test("R32: two clients that share by our policy break no rule of a shared cache that they keep apart", async (t) => {
