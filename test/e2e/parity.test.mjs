@@ -1,9 +1,10 @@
 /** What the page sees is what it would have seen without Nearcast, whoever brings the bytes. */
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { EventEmitter, once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import test from "node:test";
-import { fetchIn, linked, media, openBlank, openRig, soon, stats } from "./support/rig.mjs";
+import { fetchIn, linked, media, openBlank, openRig, soon, stats, until } from "./support/rig.mjs";
 
 const folder = dirname(media.hls);
 const segments = readdirSync(join(media.dir, folder), { recursive: true })
@@ -134,6 +135,54 @@ test("another origin's files: readable with CORS and only what CORS shows, untou
     return { type: response.type, status: response.status };
   }, target);
   assert.deepEqual(opaque, { type: "opaque", status: 0 });
+});
+
+test("a page that starts while another tab's first worker starts shares with it; a site's worker that starts is kept", async (t) => {
+  const scripts = new EventEmitter();
+  const asked = once(scripts, "asked");
+  const late = (body) => (_, res) => {
+    scripts.emit("asked");
+    scripts.once("release", () =>
+      res.writeHead(200, { "Content-Type": "text/javascript" }).end(body),
+    );
+  };
+  const files = {
+    "/nearcast-sw.js": late(readFileSync("dist/nearcast-sw.js")),
+    "/stranger-sw.js": late("self.x = 1;"),
+  };
+  const rig = await openRig({ files });
+  t.after(() => rig.close());
+  const browser = await rig.launch();
+  const start = `/blank?server=${encodeURIComponent(rig.index.url)}&control-timeout-ms=1`;
+  // Until then there is a registration without any worker in it; what the page asks is answered in order.
+  const looked = (page) =>
+    page.evaluate(async () => {
+      const { active, waiting, installing } = await navigator.serviceWorker.getRegistration("/");
+      return [active, waiting, installing].every((worker) => worker === null);
+    });
+
+  const profile = await rig.context(browser);
+  const first = await profile.open(start);
+  await asked;
+  const second = await profile.open(start);
+  assert.ok(await looked(second));
+  // Taken for a site's own worker, it would be somebody else's after `control-timeout-ms`.
+  assert.equal((await stats(second)).reason, "starting");
+  const site = await rig.context(browser);
+  const own = await site.open("/blank?off");
+  await own.evaluate(() => void navigator.serviceWorker.register("/stranger-sw.js"));
+  const stranger = await site.open(start);
+  assert.ok(await looked(stranger));
+  scripts.emit("release");
+
+  for (const page of [first, second])
+    await until(page, () => window.nearcast.stats().role !== "off");
+  await until(stranger, () => window.nearcast.stats().reason === "another worker");
+  const script = await stranger.evaluate(
+    async () => (await navigator.serviceWorker.ready).active.scriptURL,
+  );
+  assert.equal(script, `${rig.url}/stranger-sw.js`);
+  assert.deepEqual([...first.errors, ...second.errors, ...stranger.errors], []);
 });
 
 test("a site with its own worker keeps it: attach() joins Nearcast to it, and it is never replaced", async (t) => {

@@ -62,15 +62,10 @@ export class WorkerBridge {
    */
   static async open(options: BridgeOptions): Promise<WorkerBridge> {
     const { workerUrl, scope } = options;
-    const existing = await navigator.serviceWorker.getRegistration(
-      scope ?? new URL(".", workerUrl).href,
-    );
+    const ownScope = scope ?? new URL(".", workerUrl).href;
+    const existing = await startedRegistration(ownScope);
     const bridge = new WorkerBridge(options);
-    if (
-      existing &&
-      !runs(existing, workerUrl) &&
-      sameScope(existing, scope ?? new URL(".", workerUrl).href)
-    ) {
+    if (existing && !runs(existing, workerUrl) && existing.scope === ownScope) {
       // The site's own worker: it may have `attach()`ed; its hello will tell.
       bridge.#foreign = true;
       return bridge;
@@ -183,19 +178,37 @@ export async function removeWorker({
   scope: string | undefined;
 }): Promise<void> {
   const registration = await navigator.serviceWorker?.getRegistration(scope);
-  const ours = registration && runs(registration, workerUrl) && sameScope(registration, scope);
+  const ours = registration && runs(registration, workerUrl) && registration.scope === scope;
   if (ours) await registration.unregister();
 }
 
-function runs(registration: ServiceWorkerRegistration, workerUrl: string): boolean {
-  const { active, waiting, installing } = registration;
-  // The query may change: it is how a site sets its worker up, not which worker it is.
-  const bare = (url: string | undefined) => url?.replace(/\?.*$/, "");
-  return [active, waiting, installing].some(
-    (worker) => bare(worker?.scriptURL) === bare(workerUrl),
-  );
+/** A worker that takes longer to start is taken for the site's own: it is not replaced. */
+const STARTING_MS = 10_000;
+
+/**
+ * The registration of a scope, once it tells whose it is: while another tab's `register()` starts the very first
+ * worker, there is a registration without any.
+ */
+async function startedRegistration(scope: string): Promise<ServiceWorkerRegistration | undefined> {
+  const found = await navigator.serviceWorker.getRegistration(scope);
+  if (!found || workersOf(found).length > 0) return found;
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, STARTING_MS);
+    const started = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    found.addEventListener("updatefound", started, { once: true });
+  });
+  return navigator.serviceWorker.getRegistration(scope);
 }
 
-function sameScope(registration: ServiceWorkerRegistration, scope: string): boolean {
-  return registration.scope === scope;
+function runs(registration: ServiceWorkerRegistration, workerUrl: string): boolean {
+  // The query may change: it is how a site sets its worker up, not which worker it is.
+  const bare = (url: string) => url.replace(/\?.*$/, "");
+  return workersOf(registration).some(({ scriptURL }) => bare(scriptURL) === bare(workerUrl));
+}
+
+function workersOf({ active, waiting, installing }: ServiceWorkerRegistration): ServiceWorker[] {
+  return [active, waiting, installing].filter((worker) => worker !== null);
 }

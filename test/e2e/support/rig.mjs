@@ -278,9 +278,14 @@ export async function receivedBy(page) {
   );
 }
 
-/** Waits for a condition in the page, by polling its state. */
+/** Waits for a condition in the page, by polling its state. What does not come true says how the page is. */
 export async function until(page, condition, argument, timeoutMs = 30_000) {
-  await page.waitForFunction(condition, { timeout: timeoutMs, polling: 50 }, argument);
+  try {
+    await page.waitForFunction(condition, { timeout: timeoutMs, polling: 50 }, argument);
+  } catch (cause) {
+    const state = await page.evaluate(() => window.nearcast?.stats()).catch(() => undefined);
+    throw new Error(`${cause.message}: ${condition}, ${JSON.stringify(state)}`, { cause });
+  }
 }
 
 export const stats = (page) => page.evaluate(() => window.nearcast.stats());
