@@ -26,7 +26,7 @@ export class AssetSupply {
   readonly have: PieceSet;
   /** Piece → the ask that is to bring it: one piece has one supplier, so blame for a bad one is certain. */
   readonly asked = new Map<number, Asked>();
-  readonly #holders = new Map<PeerSource, Holder>();
+  #holders: Holder[] = [];
   readonly #counts: Uint16Array;
 
   /** **Cost**: peers times pieces, once. */
@@ -48,15 +48,15 @@ export class AssetSupply {
   /** A peer's holdings become known, or are replaced. */
   add(peer: PeerSource, pieces: PieceSet): void {
     this.remove(peer);
-    this.#holders.set(peer, { peer, held: pieces });
+    this.#holders.push({ peer, held: pieces });
     this.#count(pieces, 1);
   }
 
   /** A peer is gone, or holds nothing any more; its set must be as it was when it was last told. */
   remove(peer: PeerSource): void {
-    const holder = this.#holders.get(peer);
+    const holder = this.#holders.find((other) => other.peer === peer);
     if (!holder) return;
-    this.#holders.delete(peer);
+    this.#holders = this.#holders.filter((other) => other !== holder);
     this.#count(holder.held, -1);
   }
 
@@ -77,9 +77,10 @@ export class AssetSupply {
    */
   freeHolders(pieces: readonly number[], nowMs: number): Holder[] {
     const free: Holder[] = [];
-    for (const holder of this.#holders.values()) {
+    for (const holder of this.#holders) {
       const { peer, held } = holder;
-      if (peer.available(nowMs) && hasAny(held, pieces) && peer.hasRoom()) free.push(holder);
+      if (peer.knownFull || !peer.available(nowMs)) continue;
+      if (hasAny(held, pieces) && peer.hasRoom()) free.push(holder);
     }
     return free;
   }
@@ -98,7 +99,7 @@ export class AssetSupply {
   ): MeshOffer {
     let rateBytesPerMs = 0;
     let latencyMs = Number.POSITIVE_INFINITY;
-    for (const { peer, held } of this.#holders.values()) {
+    for (const { peer, held } of this.#holders) {
       const leftMs = slackMs - Math.max(0, peer.backoffUntilMs - nowMs);
       if (leftMs <= 0 && !peer.available(nowMs)) continue;
       if (!hasAny(held, pieces)) continue;

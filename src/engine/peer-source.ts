@@ -36,7 +36,7 @@ const BACKOFF_MAX_MS = 1_600;
 export class PeerSource {
   readonly id: string;
   readonly holdings = new Map<string, PieceSet>();
-  readonly asks = new Map<number, Ask>();
+  readonly #asks = new Map<number, Ask>();
   readonly window = new PullWindow();
   readonly #rate = new Ewma(0.25);
   #rttMs: number;
@@ -49,6 +49,8 @@ export class PeerSource {
   #stalledMs = Number.NEGATIVE_INFINITY;
   /** Pieces of all assets in `holdings`: each costs a bit of memory, held or not. */
   #heldPieces = 0;
+  /** Whether no further piece may be asked for: looked at far more often than it changes. */
+  #full = false;
   /** What was looked up last: most words of a peer are about the same asset as the one before. */
   #latestId: string | undefined;
   #latest: PieceSet | undefined;
@@ -75,7 +77,7 @@ export class PeerSource {
    */
   rateNow(nowMs: number, originRateBytesPerMs: number): number {
     const rate = this.rateBytesPerMs ?? Math.min(originRateBytesPerMs, UNPROVEN_BYTES_PER_MS);
-    const [oldest] = this.asks.values();
+    const [oldest] = this.#asks.values();
     const waitedMs = oldest ? nowMs - Math.max(oldest.askedMs, this.#lastArrivalMs) : 0;
     const explainedMs = this.#rttMs + (2 * PIECE_BYTES) / rate;
     if (waitedMs > explainedMs + STALLED_MS) return 0;
@@ -83,7 +85,12 @@ export class PeerSource {
   }
 
   get queuedBytes(): number {
-    return this.asks.size * PIECE_BYTES;
+    return this.#asks.size * PIECE_BYTES;
+  }
+
+  /** What it was asked for and has not answered yet, by id. */
+  get asks(): ReadonlyMap<number, Ask> {
+    return this.#asks;
   }
 
   /** Whether the peer has failed to answer so often that the link is not worth keeping. */
@@ -145,10 +152,24 @@ export class PeerSource {
 
   /** Whether one more piece may be asked for. */
   hasRoom(): boolean {
-    const room =
-      this.queuedBytes + PIECE_BYTES <= this.window.bytes && this.asks.size < LINK_REQUESTS_MAX;
-    if (!room) this.window.markLimited();
-    return room;
+    if (this.#full) this.window.markLimited();
+    return !this.#full;
+  }
+
+  /** Whether it has no room and knows already that its window is the limit. */
+  get knownFull(): boolean {
+    return this.#full && this.window.limited;
+  }
+
+  #settle(askId: number): void {
+    this.#asks.delete(askId);
+    this.#count();
+  }
+
+  /** Asks or window changed. */
+  #count(): void {
+    const fits = this.queuedBytes + PIECE_BYTES <= this.window.bytes;
+    this.#full = !fits || this.#asks.size >= LINK_REQUESTS_MAX;
   }
 
   /** Expected time until one more piece asked now is here, in milliseconds. */
@@ -158,18 +179,25 @@ export class PeerSource {
   }
 
   asked(ask: Ask): void {
-    this.asks.set(ask.id, ask);
+    this.#asks.set(ask.id, ask);
+    this.#count();
+  }
+
+  /** The piece is not wanted from it any more. */
+  takeBack(askId: number): void {
+    this.#settle(askId);
   }
 
   /** A good piece arrived. */
   arrived(ask: Ask, bytes: number, nowMs: number): void {
-    this.asks.delete(ask.id);
+    this.#asks.delete(ask.id);
     const tripMs = Math.max(1, nowMs - ask.askedMs);
     // Back-to-back pieces show the link's rate; a lone one only shows its round trip.
     const busyMs = Math.max(0.5, nowMs - Math.max(ask.askedMs, this.#lastArrivalMs));
     this.#rate.add(bytes / (this.#lastArrivalMs > ask.askedMs ? busyMs : tripMs));
     this.#lastArrivalMs = nowMs;
     this.window.arrived(nowMs, tripMs);
+    this.#count();
     this.#stalls = 0;
     this.#misses = 0;
     this.#backoffMs = BACKOFF_MIN_MS;
@@ -177,7 +205,7 @@ export class PeerSource {
 
   /** The peer does not hold the piece after all. @returns Whether it had said that it does. */
   lacks({ id, assetId, piece }: Ask, nowMs: number): boolean {
-    this.asks.delete(id);
+    this.#settle(id);
     // One piece may have been evicted meanwhile; several in a row are a promise that is not kept.
     if (++this.#misses >= MISSES_MAX) this.#backoffUntilMs = nowMs + MISSED_MS;
     return this.holdings.get(assetId)?.delete(piece) ?? false;
@@ -185,11 +213,12 @@ export class PeerSource {
 
   /** The peer said that it is busy: leave it alone, with jitter, so that not all come back at once. */
   refused(askId: number, retryMs: number, nowMs: number, random: () => number): void {
-    this.asks.delete(askId);
+    this.#asks.delete(askId);
     this.#stalls = 0;
     this.window.refused(this.queuedBytes);
+    this.#count();
     // It is at work for us: the next piece that comes makes room for another.
-    if (this.asks.size > 0) return;
+    if (this.#asks.size > 0) return;
     // Refusals of one burst are one: who backs off further for each of them comes back too late.
     if (nowMs < this.#backoffUntilMs) return;
     this.#backoffUntilMs = nowMs + Math.max(retryMs, this.#backoffMs * (0.5 + random()));
@@ -198,13 +227,14 @@ export class PeerSource {
 
   /** The peer did not answer in time. */
   timedOut(askId: number, nowMs: number): void {
-    this.asks.delete(askId);
+    this.#asks.delete(askId);
     // Asks that were lost in one pause are one stall.
     if (nowMs - this.#stalledMs >= STALL_MS) {
       this.#stalls++;
       this.#stalledMs = nowMs;
       this.window.collapsed();
     }
+    this.#count();
     this.#backoffUntilMs = nowMs + 250 * 2 ** Math.min(this.#stalls, 4);
   }
 }

@@ -39,6 +39,11 @@ export class PullWindow {
     return this.#baseMs;
   }
 
+  /** Whether that was said already, in this round. */
+  get limited(): boolean {
+    return this.#limited;
+  }
+
   /** Says that the window was full when there was more to ask: only then may it grow. */
   markLimited(): void {
     this.#limited = true;

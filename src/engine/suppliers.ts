@@ -224,7 +224,7 @@ export class Suppliers {
     const asked = supply?.asked.get(piece);
     if (!asked) return undefined;
     supply?.asked.delete(piece);
-    this.#peers.get(asked.peerId)?.asks.delete(asked.ask.id);
+    this.#peers.get(asked.peerId)?.takeBack(asked.ask.id);
     return asked;
   }
 
