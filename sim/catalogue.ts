@@ -7,7 +7,7 @@ import { PieceSet } from "../src/core/piece-set.js";
 import { pieceCountOf } from "../src/protocol/asset.js";
 import { PIECE_BYTES } from "../src/protocol/limits.js";
 import { bytesPerMs, type SimConfig } from "./config.js";
-import { HeldTable } from "./held-table.js";
+import { HeldTable, maskOf } from "./held-table.js";
 import { logNormal, seeded } from "./random.js";
 
 export interface Asset {
@@ -20,6 +20,8 @@ export interface Asset {
   /** All pieces: shared by everybody who holds them all, never written to. */
   readonly all: PieceSet;
   readonly held: HeldTable;
+  /** All pieces, as `held` takes them. */
+  readonly allMask: Uint32Array;
   /** When the server's attestation is ready; infinite until the first viewer asks for it. */
   attestedMs: number;
   /** Whether anybody asked for it. */
@@ -55,6 +57,7 @@ export class Catalogue {
     return {
       ...{ index, id: String(index), bytes, pieceCount: all.pieceCount, all },
       held: new HeldTable(all.pieceCount),
+      allMask: maskOf(all.pieceCount, { from: 0, bits: undefined }),
       publishedMs: this.live ? (inTitle + 1 - windowSegments) * this.segmentMs : -1,
       attestedMs: Number.POSITIVE_INFINITY,
       wanted: false,

@@ -42,7 +42,7 @@ interface Message {
   /** `undefined`: all pieces. */
   readonly bits: Uint8Array | undefined;
   readonly hops: number;
-  /** Of a HAVE that only tells what is held, of no progress with a claim: those who hold the pieces need not hear it. */
+  /** Of a HAVE: those who hold all these pieces need not hear it. Of a claim `undefined`: all hear it. */
   readonly mask: Uint32Array | undefined;
   readonly hearers: Hearers;
   /** Groups of hearers that have not heard it yet. */
@@ -236,7 +236,8 @@ export class Mesh {
   /** A liar says that it holds what it is only about to ask for. */
   lie(viewer: Viewer, asset: number): void {
     this.#send(KIND.have, viewer, viewer.hearers, {
-      ...{ asset, from: 0, to: 0, bits: undefined, hops: 0, mask: undefined },
+      ...{ asset, from: 0, to: 0, bits: undefined, hops: 0 },
+      mask: this.#world.catalogue.at(asset).allMask,
     });
   }
 
@@ -265,8 +266,10 @@ export class Mesh {
     if (!have || !viewer.traits.uploads) return;
     const start = from & ~7;
     const bits = have.complete ? undefined : have.toBits(start, to);
-    const claims = this.#world.nowMs < viewer.claimedUntilMs;
-    const mask = claims ? undefined : maskOf(have.pieceCount, { from: start, bits });
+    const { allMask } = this.#world.catalogue.at(asset);
+    // Progress with what it claimed is news to whoever lacks anything of the asset.
+    const claims = !bits || this.#world.nowMs < viewer.claimedUntilMs;
+    const mask = claims ? allMask : maskOf(have.pieceCount, { from: start, bits });
     this.#send(KIND.have, viewer, hearers, { asset, from: start, to, bits, hops: 0, mask });
   }
 
@@ -314,13 +317,11 @@ export class Mesh {
     shell.run(viewer, viewer.planner.claimed(id, claim, nowMs));
   }
 
-  /** Who has all of it needs no planner to hear who has some of it: most of what is told comes too late. */
   #hearsHave(viewer: Viewer, id: string, asset: Asset, { bits, from }: Message): void {
     if (asset.index < viewer.pastTo) return;
     const { shell, nowMs } = this.#world;
     const { planner } = viewer;
     if (bits) {
-      if (viewer.have.get(asset.index)?.complete) return;
       const held = { pieceCount: asset.pieceCount, from, bits };
       return shell.run(viewer, planner.addHoldings(id, asset.id, held, nowMs));
     }
