@@ -6,7 +6,7 @@
 import { RandomBag } from "../src/core/random-bag.js";
 import { LEASE_MAX_MS } from "../src/engine/claims.js";
 import type { CliqueChange } from "../src/engine/cliques.js";
-import type { Command } from "../src/engine/planner.js";
+import type { Command, Peer } from "../src/engine/planner.js";
 import { CLAIM_HOPS_MAX } from "../src/protocol/limits.js";
 import type { Asset } from "./catalogue.js";
 import { Hearers } from "./hearers.js";
@@ -185,7 +185,7 @@ export class Mesh {
       [to, far, near],
     ] as const) {
       viewer.addLink(link, end);
-      viewer.planner.addPeer(link.to.id, rtt);
+      link.source = viewer.planner.addPeer(link.to.id, rtt);
       viewer.lastGreetMs = this.#world.nowMs;
     }
     this.#world.stats.linksOpened++;
@@ -287,46 +287,45 @@ export class Mesh {
     this.#messages[at] = { asset, from, to, bits, hops, mask, hearers, pending };
     for (let first = 0; first < count; first += HEARERS) {
       const slowestMs = hearers.rttMs(Math.min(first + HEARERS, count));
-      this.#world.after(this.#world.controlMs(viewer, slowestMs), kind, viewer.index, at, first);
+      this.#world.after(this.#world.controlMs(viewer, slowestMs), kind, at, first);
     }
   }
 
   /** A HAVE or a claim reaches some of those it was sent to. */
-  heard(kind: number, from: number, at: number, first: number): void {
+  heard(kind: number, at: number, first: number): void {
     const message = this.#messages[at] as Message;
     if (--message.pending === 0) {
       this.#messages[at] = undefined;
       this.#free.push(at);
     }
-    const { id } = this.#world.viewer(from);
     const asset = this.#world.catalogue.at(message.asset);
     const { hearers, mask } = message;
     const end = Math.min(first + HEARERS, hearers.count);
     for (let index = first; index < end; index++) {
       if (mask && !asset.held.lacks(hearers.indices[index] as number, mask)) continue;
-      const { owner, open } = hearers.ends[index] as Link;
-      if (!open) continue;
-      if (kind === KIND.claim) this.#hearsClaim(owner, id, asset, message);
-      else this.#hearsHave(owner, id, asset, message);
+      const { owner, open, source } = hearers.ends[index] as Link;
+      if (!open || !source) continue;
+      if (kind === KIND.claim) this.#hearsClaim(owner, source, asset, message);
+      else this.#hearsHave(owner, source, asset, message);
     }
   }
 
-  #hearsClaim(viewer: Viewer, id: string, asset: Asset, { from, to, hops }: Message): void {
+  #hearsClaim(viewer: Viewer, peer: Peer, asset: Asset, { from, to, hops }: Message): void {
     const { shell, nowMs } = this.#world;
     const claim = { assetId: asset.id, from, to, hops };
-    shell.run(viewer, viewer.planner.claimed(id, claim, nowMs));
+    shell.run(viewer, viewer.planner.claimed(peer, claim, nowMs));
   }
 
-  #hearsHave(viewer: Viewer, id: string, asset: Asset, { bits, from }: Message): void {
+  #hearsHave(viewer: Viewer, peer: Peer, asset: Asset, { bits, from }: Message): void {
     if (asset.index < viewer.pastTo) return;
     const { shell, nowMs } = this.#world;
     const { planner } = viewer;
     if (bits) {
       const held = { pieceCount: asset.pieceCount, from, bits };
-      return shell.run(viewer, planner.addHoldings(id, asset.id, held, nowMs));
+      return shell.run(viewer, planner.addHoldings(peer, asset.id, held, nowMs));
     }
-    if (planner.holdingsOf(id, asset.id) === asset.all) return;
-    shell.run(viewer, planner.setHoldings(id, asset.id, asset.all, nowMs));
+    if (planner.holdingsOf(peer, asset.id) === asset.all) return;
+    shell.run(viewer, planner.setHoldings(peer, asset.id, asset.all, nowMs));
   }
 }
 
@@ -340,7 +339,7 @@ function makeLink(owner: Viewer, to: Viewer, { rtt, cap }: { rtt: number; cap: n
       capBytesPerMs: cap,
       open: true,
     },
-    ...{ outBytes: 0, jobs: 0, freeMs: 0 },
+    ...{ source: undefined, outBytes: 0, jobs: 0, freeMs: 0 },
   };
 }
 

@@ -73,7 +73,7 @@ function dispatch(world: World): void {
       return world.uploads.rejected(a, b, c);
     case KIND.have:
     case KIND.claim:
-      return world.mesh.heard(kind, a, b, c);
+      return world.mesh.heard(kind, a, b);
     case KIND.linkUp:
     case KIND.linkFailed:
       return world.mesh.linkSettled(a, b, kind === KIND.linkUp);

@@ -4,7 +4,7 @@
  * @module
  */
 import type { PieceSet } from "../src/core/piece-set.js";
-import { Planner } from "../src/engine/planner.js";
+import { type Peer, Planner } from "../src/engine/planner.js";
 import { UploadPolicy } from "../src/engine/upload-policy.js";
 import { bytesPerMs, type SimConfig } from "./config.js";
 import type { Session } from "./deliveries.js";
@@ -40,6 +40,8 @@ export interface Link {
   readonly peer: number;
   /** The viewer at the other end. */
   readonly to: Viewer;
+  /** The viewer at the other end as the planner of this one knows it. */
+  source: Peer | undefined;
   readonly rttMs: number;
   /** Goodput that loss allows, in bytes per millisecond. */
   readonly capBytesPerMs: number;

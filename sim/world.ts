@@ -41,7 +41,7 @@ export const KIND = {
   cancel: 15,
   /** Job, generation, milliseconds; negative: not held. */
   reject: 16,
-  /** Viewer, its peer, message. */
+  /** Message, the first of those who hear it. */
   have: 17,
   claim: 18,
   /** Viewer, its peer. */

@@ -35,6 +35,8 @@ const BACKOFF_MAX_MS = 1_600;
 
 export class PeerSource {
   readonly id: string;
+  /** Ends with the link; the next one has a source of its own. */
+  linked = true;
   readonly holdings = new Map<string, PieceSet>();
   readonly #asks = new Map<number, Ask>();
   readonly window = new PullWindow();

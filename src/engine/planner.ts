@@ -34,6 +34,9 @@ export type Command = Readonly<
   | { type: "fail"; requestId: number }
 >;
 
+/** A linked peer as the planner knows it: nobody else looks into it. */
+export type Peer = PeerSource;
+
 /** 4 Mbit/s: below this a stripe takes half a second to its first neighbour, and everybody waits for it. */
 const SLOW_UPLINK_BYTES_PER_MS = 500;
 
@@ -166,9 +169,10 @@ export class Planner {
     return request.aheadEnd === aheadEnd ? NOTHING : this.plan(nowMs);
   }
 
-  addPeer(peerId: string, rttMs: number): void {
-    this.#suppliers.add(peerId, rttMs);
+  /** @returns The peer, until its link ends; may be said instead of its id where it tells something. */
+  addPeer(peerId: string, rttMs: number): Peer {
     this.#election.reset();
+    return this.#suppliers.add(peerId, rttMs);
   }
 
   setRtt(peerId: string, rttMs: number): void {
@@ -193,20 +197,20 @@ export class Planner {
    * @param pieces Belongs to the planner from now on.
    */
   setHoldings(
-    peerId: string,
+    peerOrId: Peer | string,
     assetId: string,
     pieces: PieceSet | undefined,
     nowMs: number,
   ): Command[] {
-    const peer = this.#suppliers.get(peerId);
+    const peer = this.#suppliers.get(peerOrId);
     if (!peer) return NOTHING;
     this.#renew(peer, assetId, nowMs);
     return this.#suppliers.setHoldings(peer, assetId, pieces) ? this.plan(nowMs) : NOTHING;
   }
 
   /** A peer says that it holds these pieces too. It is planned with at once only if it is needed now. */
-  addHoldings(peerId: string, assetId: string, held: HeldBits, nowMs: number): Command[] {
-    const peer = this.#suppliers.get(peerId);
+  addHoldings(peerOrId: Peer | string, assetId: string, held: HeldBits, nowMs: number): Command[] {
+    const peer = this.#suppliers.get(peerOrId);
     if (!peer) return NOTHING;
     this.#renew(peer, assetId, nowMs);
     return this.#suppliers.addHoldings(peer, assetId, held, nowMs) ? this.plan(nowMs) : NOTHING;
@@ -225,15 +229,15 @@ export class Planner {
    * @param hops How many more may pass it on. It is passed on only if it is news, so it ends by itself.
    */
   claimed(
-    peerId: string,
+    peerOrId: Peer | string,
     { assetId, from, to, hops }: PieceRange & { assetId: string; hops: number },
     nowMs: number,
   ): Command[] {
-    const peer = this.#suppliers.get(peerId);
+    const peer = this.#suppliers.get(peerOrId);
     if (!peer) return NOTHING;
     const own = hops === CLAIM_HOPS_MAX;
     if (own) peer.claimedUntilMs = nowMs + LEASE_MAX_MS;
-    const news = this.#claims.add(peerId, assetId, { from, to, own }, nowMs);
+    const news = this.#claims.add(peer.id, assetId, { from, to, own }, nowMs);
     if (!news || hops === 0 || !this.#election.members || !this.#election.serving) return NOTHING;
     if (!this.#claims.mayPassOn(nowMs)) return NOTHING;
     return [{ type: "claim", assetId, from, to, hops: Math.min(hops, CLAIM_HOPS_MAX) - 1 }];
@@ -258,8 +262,8 @@ export class Planner {
   }
 
   /** What is known of a peer's holdings of an asset; the planner's own object. */
-  holdingsOf(peerId: string, assetId: string): PieceSet | undefined {
-    return this.#suppliers.get(peerId)?.holdings.get(assetId);
+  holdingsOf(peerOrId: Peer | string, assetId: string): PieceSet | undefined {
+    return this.#suppliers.get(peerOrId)?.heldOf(assetId);
   }
 
   /** What an ask was for; `undefined` if it is not open any more. */

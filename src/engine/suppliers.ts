@@ -43,13 +43,17 @@ export class Suppliers {
     return rttMs;
   }
 
-  get(peerId: string): PeerSource | undefined {
-    return this.#peers.get(peerId);
+  /** By its id, or by itself as {@link add} gave it, as long as it is linked. */
+  get(peer: string | PeerSource): PeerSource | undefined {
+    if (typeof peer === "string") return this.#peers.get(peer);
+    return peer.linked ? peer : undefined;
   }
 
-  add(peerId: string, rttMs: number): void {
+  add(peerId: string, rttMs: number): PeerSource {
     this.remove(peerId);
-    this.#peers.set(peerId, new PeerSource(peerId, rttMs));
+    const peer = new PeerSource(peerId, rttMs);
+    this.#peers.set(peerId, peer);
+    return peer;
   }
 
   /** @returns Whether the peer was there; what it was asked for is open again. */
@@ -57,6 +61,7 @@ export class Suppliers {
     const peer = this.#peers.get(peerId);
     if (!peer) return false;
     this.#peers.delete(peerId);
+    peer.linked = false;
     for (const supply of this.#supplies.values()) supply.remove(peer);
     for (const { assetId, piece } of peer.asks.values()) {
       this.#supplies.get(assetId)?.asked.delete(piece);
