@@ -94,6 +94,20 @@ describe("planner", () => {
     expect(ask?.piece).to.equal(LOOK_AHEAD_PIECES + 7);
   });
 
+  it("Planner takes a peer for its id until the link ends, and not beyond", () => {
+    const { planner, open } = setUp();
+    const held = { pieceCount: COUNT, from: 0, bits: Uint8Array.of(0x80) };
+    const before = planner.addPeer("a", 20);
+    planner.removePeer("a", 0);
+    const peer = planner.addPeer("a", 20);
+    open({ pieces: { from: 0, to: 1 }, patientUntilMs: FAR_MS });
+    expect(planner.addHoldings(before, "asset", held, 0)).to.be.empty;
+    expect(planner.holdingsOf("a", "asset")).to.equal(undefined);
+    const asks = asksOf(planner.addHoldings(peer, "asset", held, 0));
+    expect(asks.map(({ peerId, piece }) => [peerId, piece])).to.deep.equal([["a", 0]]);
+    expect(planner.holdingsOf(peer, "asset")?.size).to.equal(1);
+  });
+
   it("Planner forgets what peers hold of an asset that is over, unless it is requested", () => {
     const { planner, link, open } = setUp();
     link("a");

@@ -170,6 +170,38 @@ describe("peer-source", () => {
     expect(peer.backoffUntilMs, "a piece starts it anew, with jitter").to.equal(80_050);
   });
 
+  it("PeerSource has room for what its window and the open asks leave, whatever happened", () => {
+    const ends = {
+      arrive: (peer: PeerSource, open: Ask, nowMs: number) =>
+        peer.arrived(open, PIECE_BYTES, nowMs),
+      refuse: (peer: PeerSource, { id }: Ask, nowMs: number) =>
+        peer.refused(id, 100, nowMs, () => 0.5),
+      lack: (peer: PeerSource, open: Ask, nowMs: number) => peer.lacks(open, nowMs),
+      timeOut: (peer: PeerSource, { id }: Ask, nowMs: number) => peer.timedOut(id, nowMs),
+      takeBack: (peer: PeerSource, { id }: Ask) => peer.takeBack(id),
+    };
+    const end = fc.constantFrom(...(Object.keys(ends) as (keyof typeof ends)[]));
+    let full = 0;
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(3), end, fc.nat(200)), { maxLength: 80 }), (events) => {
+        const peer = new PeerSource("a", 30);
+        let nowMs = 1;
+        for (const [asks, how, waitMs] of events) {
+          for (let count = 0; count < asks; count++) peer.asked(ask(++nowMs, nowMs));
+          nowMs += waitMs;
+          const [oldest] = peer.asks.values();
+          if (oldest) ends[how](peer, oldest, nowMs);
+          const fits = (peer.asks.size + 1) * PIECE_BYTES <= peer.window.bytes;
+          const room = fits && peer.asks.size < LINK_REQUESTS_MAX;
+          expect(peer.hasRoom()).to.equal(room);
+          expect(peer.knownFull, "once asked, it is known").to.equal(!room);
+          if (!room) full++;
+        }
+      }),
+    );
+    expect(full).to.be.above(500);
+  });
+
   it("PeerSource goes on with a busy peer that is at work for it, at the rate that it takes", () => {
     const peer = new PeerSource("p", 20);
     for (const id of [1, 2]) peer.asked(ask(id));
