@@ -14,8 +14,6 @@ const LIVE_SYNC_SEGMENTS = 3;
 const REPLACE_MS = 5_000;
 /** All that was on its way to or from a viewer that left has ended by then. */
 const FORGET_MS = 30_000;
-/** Segments that left the playlist so long ago are asked for by nobody. */
-const PAST_SEGMENTS = 6;
 
 export class Audience {
   readonly #world: World;
@@ -87,8 +85,9 @@ export class Audience {
     this.want(viewer);
     this.#world.mesh.befriend(viewer);
     if (!catalogue.live) return;
-    if (news && from > PAST_SEGMENTS) {
-      this.#world.deliveries.forget(viewer, catalogue.segment(viewer.title, from - PAST_SEGMENTS));
+    const past = from - this.#world.config.pastSegments;
+    if (news && past > 0) {
+      this.#world.deliveries.forget(viewer, catalogue.segment(viewer.title, past));
     }
     const jitter = between(viewer.pollRandom, 0.95, 1.05);
     this.#world.after(catalogue.segmentMs * (news ? jitter : jitter / 2), KIND.poll, viewer.index);

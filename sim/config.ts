@@ -67,6 +67,10 @@ export const DEFAULTS = {
   originDownToS: 0,
   /** 0: nobody is elected and nothing is claimed; what nobody holds passes through at once. */
   election: 1,
+  /** 1: viewers hear of pieces that they hold, too, as pages do; it changes next to nothing and costs time. */
+  tellAll: 0,
+  /** Segments that left the playlist before so many others are asked for by nobody, and forgotten. */
+  pastSegments: 6,
   /** Seconds after which a request that is still open counts as stuck. */
   stuckS: 40,
 };

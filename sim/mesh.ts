@@ -299,7 +299,8 @@ export class Mesh {
       this.#free.push(at);
     }
     const asset = this.#world.catalogue.at(message.asset);
-    const { hearers, mask } = message;
+    const { hearers } = message;
+    const mask = this.#world.config.tellAll === 1 ? undefined : message.mask;
     const end = Math.min(first + HEARERS, hearers.count);
     for (let index = first; index < end; index++) {
       if (mask && !asset.held.lacks(hearers.indices[index] as number, mask)) continue;

@@ -44,6 +44,28 @@ test("simulate() shows a live swarm that fetches a piece once or twice and swaps
   assert.ok(requestMs.p50 < 3_200, `p50 of a segment was ${requestMs.p50} ms`);
 });
 
+test("simulate() comes to the same whether it remembers what left the playlist or not", () => {
+  const result = (pastSegments) => {
+    const { counts, ...rest } = simulate(small({ seed: 6, seconds: 60, pastSegments }));
+    return { ...rest, counts: { ...counts, events: 0, eventsPeak: 0 } };
+  };
+  assert.deepEqual(result(6), result(1_000));
+});
+
+test("simulate() comes to nearly the same if viewers hear of pieces that they hold", () => {
+  const mean = (tellAll, figure) => {
+    const results = [1, 2, 3].map((seed) =>
+      simulate(configOf({ viewers: 40, seconds: 50, bitrate: 3, seed, tellAll })),
+    );
+    return results.reduce((sum, result) => sum + figure(result), 0) / results.length;
+  };
+  const [origin, p50] = [({ offload }) => 1 - offload, ({ requestMs }) => requestMs.p50];
+  const share = mean(0, origin) / mean(1, origin);
+  const time = mean(0, p50) / mean(1, p50);
+  assert.ok(Math.abs(share - 1) < 0.05, `${share} of the origin's bytes`);
+  assert.ok(Math.abs(time - 1) < 0.05, `${time} of the median time of a segment`);
+});
+
 test("simulate() counts the bytes of liars, and delivers none of them", () => {
   const { rejectedBytes, counts } = simulate(small({ seed: 5, corruptShare: 0.3 }));
   assert.ok(rejectedBytes > 0);
