@@ -51,3 +51,15 @@ export function maskOf(
   }
   return mask;
 }
+
+/** The half-open range of pieces in the order of a {@link HeldTable}. */
+export function rangeMask(
+  pieceCount: number,
+  { from, to }: { from: number; to: number },
+): Uint32Array {
+  const mask = new Uint32Array((pieceCount + 31) >> 5);
+  for (let piece = from; piece < Math.min(to, pieceCount); piece++) {
+    mask[piece >> 5] = (mask[piece >> 5] ?? 0) | (1 << (piece & 31));
+  }
+  return mask;
+}

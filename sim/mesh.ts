@@ -10,7 +10,7 @@ import type { Command, Peer } from "../src/engine/planner.js";
 import { CLAIM_HOPS_MAX } from "../src/protocol/limits.js";
 import type { Asset } from "./catalogue.js";
 import { Hearers } from "./hearers.js";
-import { maskOf } from "./held-table.js";
+import { maskOf, rangeMask } from "./held-table.js";
 import { lossCap, pairDraw, rttMs } from "./network.js";
 import { between, seeded } from "./random.js";
 import type { Link, Viewer } from "./viewer.js";
@@ -42,8 +42,8 @@ interface Message {
   /** `undefined`: all pieces. */
   readonly bits: Uint8Array | undefined;
   readonly hops: number;
-  /** Of a HAVE: those who hold all these pieces need not hear it. Of a claim `undefined`: all hear it. */
-  readonly mask: Uint32Array | undefined;
+  /** Those who hold all these pieces need not hear it. */
+  readonly mask: Uint32Array;
   readonly hearers: Hearers;
   /** Groups of hearers that have not heard it yet. */
   pending: number;
@@ -248,7 +248,8 @@ export class Mesh {
     }
     const { assetId, from, to, hops } = command;
     this.#send(KIND.claim, viewer, viewer.hearers, {
-      ...{ asset: Number(assetId), from, to, hops, bits: undefined, mask: undefined },
+      ...{ asset: Number(assetId), from, to, hops, bits: undefined },
+      mask: rangeMask(this.#world.catalogue.at(Number(assetId)).pieceCount, { from, to }),
     });
   }
 
@@ -300,10 +301,10 @@ export class Mesh {
     }
     const asset = this.#world.catalogue.at(message.asset);
     const { hearers } = message;
-    const mask = this.#world.config.tellAll === 1 ? undefined : message.mask;
+    const all = this.#world.config.tellAll === 1;
     const end = Math.min(first + HEARERS, hearers.count);
     for (let index = first; index < end; index++) {
-      if (mask && !asset.held.lacks(hearers.indices[index] as number, mask)) continue;
+      if (!all && !asset.held.lacks(hearers.indices[index] as number, message.mask)) continue;
       const { owner, open, source } = hearers.ends[index] as Link;
       if (!open || !source) continue;
       if (kind === KIND.claim) this.#hearsClaim(owner, source, asset, message);

@@ -114,7 +114,9 @@ export class Exchange {
       },
       onDrop: (link, assetId) =>
         this.run(planner.setHoldings(link.peerId, assetId, undefined, now())),
-      onClaim: (link, claim) => this.run(planner.claimed(link.peerId, claim, now())),
+      onClaim: (link, claim) => {
+        if (!this.#holds(claim)) this.run(planner.claimed(link.peerId, claim, now()));
+      },
       onRequest: (link, { id, assetId, piece }) => uploader.accept(link, id, assetId, piece),
       onCancel: (link, id) => uploader.cancel(link, id),
       onPiece: (link, askId, bytes) => void this.#received(link, askId, bytes).catch(onError),
@@ -144,6 +146,13 @@ export class Exchange {
     for (const session of waiting) session.deliver(verified, "mesh");
     if (waiting.length === 0) this.#options.onAhead(bytes.byteLength);
     this.run(planner.pieceArrived(link.peerId, askId, bytes.byteLength, now()));
+  }
+
+  /** Whether all pieces that are claimed are here: this viewer waits for none, and its neighbours know of them. */
+  #holds({ assetId, from, to }: { assetId: string; from: number; to: number }): boolean {
+    const { trust, library } = this.#options;
+    const asset = trust.byId(assetId);
+    return asset !== undefined && from < to && library.have(asset).hasRange(from, to);
   }
 
   #execute(command: Command): void {
