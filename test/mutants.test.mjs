@@ -24,6 +24,7 @@ const LIBRARY = "src/mesh/delivery/piece-library.ts";
 const EXCHANGE = "src/mesh/delivery/exchange.ts";
 const DELIVERY = "src/sw/delivery.ts";
 const STORE = "src/sw/from-store.ts";
+const SEAL = "src/protocol/seal.ts";
 const MANIFEST = "src/protocol/manifest.ts";
 const MANIFESTS = "src/mesh/trust/manifests.ts";
 const WHOLE = "src/sw/whole-body.ts";
@@ -31,6 +32,7 @@ const WHOLE = "src/sw/whole-body.ts";
 const UNIT = {
   verify: ["protocol/verify", "protocol/verify-mutants", "protocol/attestation"],
   trust: ["mesh/trust"],
+  seal: ["protocol/seal"],
   library: ["mesh/piece-library"],
   exchange: ["integrity/peers"],
   delivery: ["sw/delivery"],
@@ -178,6 +180,35 @@ const MUTANTS = [
     "const verified = stored && ({ assetId: asset.assetId, piece, bytes: stored.bytes } as unknown as VerifiedPiece);",
     "library",
   ],
+  ["a sealed piece leaves open", SEAL, "if (!seal) return bytes;", "return bytes;", "seal"],
+  [
+    "all pieces are sealed with the same stream",
+    SEAL,
+    "counter.set(hash.subarray(0, 12));",
+    "",
+    "seal",
+  ],
+  [
+    "a sealed asset has the id that everybody can compute",
+    SEAL,
+    "assetId: await sealedIdOf(window.assetId, text), ",
+    "",
+    "seal",
+  ],
+  [
+    "what must be sealed is trusted without its key",
+    TRUST,
+    "if (!sealed && this.#mustSeal(url)) {",
+    "if (false) {",
+    "trust",
+  ],
+  [
+    "what turns out to be sealed goes on being served openly",
+    TRUST,
+    "if (sealed || !this.#mustSeal(url)) continue;",
+    "continue;",
+    "trust",
+  ],
   [
     "a rotten piece is still promised",
     LIBRARY,
@@ -188,7 +219,7 @@ const MUTANTS = [
   [
     "a peer's bytes are taken unverified",
     EXCHANGE,
-    "const verified = await verifyPiece(window, asked.piece, bytes);",
+    "const verified = await verifyPiece(window, asked.piece, plain);",
     "const verified = { assetId: asset.assetId, piece: asked.piece, bytes } as never;",
     "exchange",
   ],

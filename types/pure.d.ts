@@ -5,10 +5,25 @@ interface AbortSignal {
   readonly reason: unknown;
   throwIfAborted(): void;
 }
-interface SubtleDigest {
-  digest(algorithm: "SHA-256", data: ArrayBufferView | ArrayBuffer): Promise<ArrayBuffer>;
+interface CipherKey {
+  readonly extractable: boolean;
 }
-declare const crypto: { readonly subtle: SubtleDigest };
+interface SubtleCrypto {
+  digest(algorithm: "SHA-256", data: ArrayBufferView | ArrayBuffer): Promise<ArrayBuffer>;
+  importKey(
+    format: "raw",
+    key: Uint8Array<ArrayBuffer>,
+    algorithm: "AES-CTR",
+    extractable: boolean,
+    usages: "encrypt"[],
+  ): Promise<CipherKey>;
+  encrypt(
+    algorithm: { name: "AES-CTR"; counter: Uint8Array<ArrayBuffer>; length: number },
+    key: CipherKey,
+    data: Uint8Array<ArrayBuffer>,
+  ): Promise<ArrayBuffer>;
+}
+declare const crypto: { readonly subtle: SubtleCrypto };
 declare class TextEncoder {
   encode(text: string): Uint8Array<ArrayBuffer>;
 }

@@ -58,6 +58,11 @@ const FLAGS: Readonly<Record<string, Flag>> = {
     kind: "switch",
     help: "let nobody join without a token (false)",
   },
+  seal: {
+    option: "sealed",
+    kind: "list",
+    help: "pattern of paths that only viewers whose join token names them may share",
+  },
   enabled: { option: "enabled", kind: "switch", help: "false: viewers use the origin only (true)" },
   "ramp-percent": {
     option: "rampPercent",

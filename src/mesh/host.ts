@@ -121,10 +121,7 @@ export class MeshHost {
       maxParallel: config.uploadMaxParallel,
       random,
       now,
-      read: async (assetId, piece) => {
-        const asset = this.#trust.byId(assetId);
-        return asset && this.#library.read(asset, piece);
-      },
+      read: (assetId, piece) => this.#library.readForPeer(assetId, piece),
       onUploaded: (bytes) => {
         this.counts.uploaded += bytes;
         this.#manners.uploaded(bytes);

@@ -155,7 +155,7 @@ export class Membership {
       joinToken,
       handlers: {
         onJoined: (message) => void this.#onJoined(message).catch(handlers.onError),
-        onConfig: (config) => handlers.onRemoteConfig(config),
+        onConfig: (config) => this.#heed(config),
         onRetry: (withinMs) => this.#signaling?.rest(random() * withinMs),
         onRefused: (error) => {
           this.#signaling?.rest(REFUSED_MS * (0.5 + random()));
@@ -225,7 +225,7 @@ export class Membership {
     if (this.#signaling) this.#signaling.iceServers = servers;
     this.#hasCredentials = servers.some(({ credential }) => credential !== undefined);
     this.#hasRelay = servers.some(({ urls }) => /^turns?:/.test(urls));
-    handlers.onRemoteConfig(message.config);
+    this.#heed(message.config);
     if (message.neighbourhood) this.#neighbourhood = message.neighbourhood;
     await trust.meetServer(message.nowMs, message.keys);
     this.#joined = true;
@@ -233,6 +233,12 @@ export class Membership {
     if (this.#index) this.#index.paused = !this.#mayLink;
     this.#settle();
     if (this.#mayLink) neighbours.suggest(message.peers);
+  }
+
+  #heed(config: RemoteConfig): void {
+    // Before anything is attested or linked: what is sealed must not be shared openly for a moment.
+    this.#options.trust.sealed = config.sealed;
+    this.#options.handlers.onRemoteConfig(config);
   }
 
   #settle(): void {

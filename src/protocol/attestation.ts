@@ -8,6 +8,7 @@ import { NearcastError } from "../core/errors.js";
 import { assetIdOf, canonicalUrl, piecesOfWindow, windowCountOf } from "./asset.js";
 import { type Guard, isArray, isCount, isLiteral, isShape, isString, isTuple } from "./guards.js";
 import { ASSET_MAX_BYTES, HEADERS_MAX_BYTES, URL_MAX_LENGTH, WINDOW_PIECES } from "./limits.js";
+import type { AssetSeal } from "./seal.js";
 
 /** One response header: lower-case name, value. */
 export type Header = readonly [name: string, value: string];
@@ -83,6 +84,8 @@ export interface AttestedWindow {
   /** 32-byte SHA-256 of piece `firstPiece + index`. */
   readonly hashes: readonly Uint8Array[];
   readonly firstPiece: number;
+  /** Of a sealed asset, see `seal.ts`. */
+  readonly seal?: AssetSeal;
 }
 
 /**

@@ -59,6 +59,9 @@ export const PLAYLIST_MAX_BYTES = 2 ** 20;
 /** Groups one viewer is in at a time. */
 export const GROUPS_MAX = 32;
 
+/** A join token; one that names what its viewer may have is longer than one that does not. */
+export const JOIN_TOKEN_MAX_LENGTH = 2_048;
+
 /** Assets one viewer announces in one message, and in all. */
 export const ANNOUNCE_MAX_ASSETS = 256;
 export const ANNOUNCED_PER_PEER_MAX = 4_096;

@@ -23,10 +23,11 @@ import {
   CLIQUE_MEMBERS_MAX,
   CONNECTIONS_MAX,
   GROUPS_MAX,
+  JOIN_TOKEN_MAX_LENGTH,
   PEERS_PER_ANSWER_MAX,
   URL_MAX_LENGTH,
 } from "./limits.js";
-
+import { isSealPatterns } from "./seal.js";
 import type {
   AnnounceMessage,
   HeldWindows,
@@ -76,6 +77,7 @@ export const isRemoteConfig: Guard<RemoteConfig> = isShape<RemoteConfig>({
   minVersion: isString(32, /^(\d{1,6}\.\d{1,6}\.\d{1,6})?$/),
   include: isPatterns,
   exclude: isPatterns,
+  sealed: isSealPatterns,
   uploadMaxRate: isCount(2 ** 31),
   uploadMaxParallel: isCount(16),
 });
@@ -86,7 +88,7 @@ const viewerGuards = {
     q: isQuestion,
     v: isCount(1_000),
     groups: isArray(isUrl, GROUPS_MAX),
-    token: isOptional(isString(1_024)),
+    token: isOptional(isString(JOIN_TOKEN_MAX_LENGTH)),
   }),
   leave: isShape<Extract<ViewerMessage, { type: "leave" }>>({
     type: isLiteral("leave"),
@@ -156,6 +158,7 @@ const serverGuards = {
     url: isUrl,
     window: isWindow,
     attestation: isOptional(isAttestation),
+    seal: isOptional(isString(43, /^[A-Za-z0-9_-]{43}$/)),
     refused: isOptional(isShape<Refusal>({ reason: isString(256), retryMs: isCount(2 ** 32) })),
     holders: isArray(isHint, PEERS_PER_ANSWER_MAX),
   }),

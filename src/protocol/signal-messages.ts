@@ -145,6 +145,8 @@ export interface RemoteConfig {
   readonly include: readonly string[];
   /** URL patterns in addition to the page's own. @default [] */
   readonly exclude: readonly string[];
+  /** What is sealed, see `seal.ts`: it is shared with the key that the index gives, or not at all. @default [] */
+  readonly sealed: readonly string[];
   /** Caps below the page's own, 0 for none: bytes per second, other viewers served at a time. @default 0 */
   readonly uploadMaxRate: number;
   readonly uploadMaxParallel: number;
@@ -163,6 +165,8 @@ export interface WantedMessage {
   readonly window: number;
   /** Present, or `refused` is. */
   readonly attestation?: Attestation | undefined;
+  /** Key of a sealed asset: of the one that was asked for by its id, else of what is attested here. */
+  readonly seal?: string | undefined;
   readonly refused?: Refusal | undefined;
   readonly holders: readonly PeerHint[];
 }

@@ -7,6 +7,7 @@ import { NearcastError } from "../core/errors.js";
 import { assetIdOf, groupOf } from "../protocol/asset.js";
 import type { Attestation } from "../protocol/attestation.js";
 import { PROTOCOL_VERSION, WINDOW_BYTES } from "../protocol/limits.js";
+import { isSealedId, sealedIdOf } from "../protocol/seal.js";
 import { decodeViewerMessage } from "../protocol/signal-decoder.js";
 import type {
   JoinMessage,
@@ -20,6 +21,7 @@ import type { Admission } from "./admission/admission.js";
 import type { TokenObjection } from "./admission/join-desk.js";
 import type { Quotas } from "./admission/quotas.js";
 import { type Attestor, QUOTA, type WantOutcome } from "./attest/attestor.js";
+import type { SealKeys } from "./attest/seal-keys.js";
 import type { Signer } from "./attest/signer.js";
 import { filledUp, mixed } from "./cluster/mixed-peers.js";
 import { type OtherNodes, whenKnown } from "./cluster/other-nodes.js";
@@ -46,6 +48,11 @@ const PUSH_MEMBERS_MAX = 2_000;
 /** Wants of one viewer that may be under way. */
 const PENDING_WANTS_MAX = 64;
 
+/** Whoever may not have a sealed asset learns nothing of it but that. */
+const SEALED: WantOutcome = {
+  refused: { reason: "sealed: the join token does not name it", retryMs: 60_000 },
+};
+
 const STATS = ["cache", "mesh", "origin", "uploaded", "rejected"] as const;
 
 export interface IndexServiceOptions {
@@ -54,6 +61,7 @@ export interface IndexServiceOptions {
   readonly attestor: Attestor;
   readonly sessions: Sessions;
   readonly signer: Signer;
+  readonly sealKeys: SealKeys;
   readonly metrics: Metrics;
   readonly admission: Admission;
   readonly quotas: Quotas;
@@ -185,29 +193,43 @@ export class IndexService {
       config: sites().of(from.siteOrigin).remote,
     });
     const known = attestor.recent(fresh, from.siteOrigin, JOIN_ATTESTATIONS_MAX);
-    for (const attestation of known) this.#push(from, attestedFrame(attestation));
+    const { isSealed } = sites();
+    for (const attestation of known) {
+      if (!isSealed(attestation.url)) this.#push(from, attestedFrame(attestation));
+    }
     this.#news.tell();
   }
 
   async #want(from: Session, { q, url, window, assetId }: WantMessage): Promise<void> {
     const { socket } = from;
-    const outcome = await this.#attest(from, url, window);
-    if ("refused" in outcome) {
-      this.#options.metrics.add("nearcast_refused_total");
-      const { refused } = outcome;
-      const holders = assetId === undefined ? [] : await this.#holders(from, assetId, window);
-      send({ socket }, { type: "wanted", q, url, window, refused, holders });
-      return;
-    }
-    const { attestation } = outcome;
-    const { version, length } = attestation;
-    const attested = await assetIdOf(attestation.url, version, length);
-    const holders = await this.#holders(from, assetId ?? attested, window);
-    send({ socket }, { type: "wanted", q, url, window, attestation, holders });
-    if (!outcome.isNew) return;
-    this.#countRead(attestation, from.siteOrigin);
-    this.#pushToGroup(attestation, outcome.audience, from);
+    const { sites } = this.#options;
+    const sealed = sites().isSealed(url);
+    const barred = sealed && !(sites().of(from.siteOrigin).opens(url) && from.mayOpen?.(url));
+    const outcome = barred ? SEALED : await this.#attest(from, url, window);
+    const attestation = "refused" in outcome ? undefined : outcome.attestation;
+    const refused = "refused" in outcome ? outcome.refused : undefined;
+    if (refused) this.#options.metrics.add("nearcast_refused_total");
+    const asked = assetId ?? (await attestedIdOf(attestation));
+    const known =
+      asked !== undefined && !barred ? await this.#placeOf(url, asked, sealed) : undefined;
+    const holders = known ? await this.#holders(from, known.assetId, window) : [];
+    const seal = known?.seal;
+    send({ socket }, { type: "wanted", q, url, window, attestation, seal, refused, holders });
+    if ("refused" in outcome || !outcome.isNew) return;
+    this.#countRead(outcome.attestation, from.siteOrigin);
+    this.#pushToGroup(outcome.attestation, outcome.audience, from);
     await this.#lookAhead(url, from.siteOrigin);
+  }
+
+  /** Under which id those who may have it hold an asset, and with which key; whoever names a sealed id learns nothing. */
+  async #placeOf(
+    url: string,
+    asked: string,
+    sealed: boolean,
+  ): Promise<{ assetId: string; seal?: string } | undefined> {
+    if (!sealed) return isSealedId(asked) ? undefined : { assetId: asked };
+    const seal = this.#options.sealKeys.keyOf(url, asked);
+    return { assetId: await sealedIdOf(asked, seal), seal };
   }
 
   async #holders(from: Session, assetId: string, window: number): Promise<readonly PeerHint[]> {
@@ -255,10 +277,10 @@ export class IndexService {
     }
   }
 
-  /** A query may carry a viewer's own token, so only URLs without one are told to others unasked. */
+  /** A query may carry a viewer's own token, so only URLs without one are told to others unasked; and nothing sealed. */
   #pushToGroup(attestation: Attestation, audience: string, asker?: Session): void {
-    if (attestation.url.includes("?")) return;
-    const { index, sessions } = this.#options;
+    const { index, sessions, sites } = this.#options;
+    if (attestation.url.includes("?") || sites().isSealed(attestation.url)) return;
     const frame = attestedFrame(attestation);
     for (const id of index.members(groupOf(attestation.url), PUSH_MEMBERS_MAX)) {
       const member = sessions.get(id);
@@ -287,6 +309,10 @@ export class IndexService {
 
 function send({ socket }: Pick<Session, "socket">, message: ServerMessage): void {
   socket.send(JSON.stringify(message));
+}
+
+async function attestedIdOf(attestation: Attestation | undefined): Promise<string | undefined> {
+  return attestation && assetIdOf(attestation.url, attestation.version, attestation.length);
 }
 
 function attestedFrame(attestation: Attestation): string {

@@ -10,6 +10,7 @@ import { Attestor } from "./attest/attestor.js";
 import { DiskSource } from "./attest/disk-source.js";
 import { HttpSource } from "./attest/http-source.js";
 import { OriginClient } from "./attest/origin-request.js";
+import { SealKeys } from "./attest/seal-keys.js";
 import { openSigner, type Signer } from "./attest/signer.js";
 import { type ClusterOptions, joinCluster } from "./cluster/cluster.js";
 import { ALONE, type ClusterStatus, type OtherNodes } from "./cluster/other-nodes.js";
@@ -206,7 +207,8 @@ async function openDesk(parts: DeskParts): Promise<{ desk: ViewerDesk; others: O
     ...{ ...parts, lan, stockClients, others, nowMs },
     neighbours: (idA, idB) => neighbourhoods.related(idA, idB),
   });
-  const service = new IndexService({ ...parts, index, admission, others, nowMs });
+  const sealKeys = new SealKeys(parts.signer.deriveSecret("seals"));
+  const service = new IndexService({ ...parts, index, admission, sealKeys, others, nowMs });
   const desk = new ViewerDesk({ ...parts, index, admission, others, nowMs, relay, service });
   return { desk, others };
 }

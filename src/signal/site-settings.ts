@@ -5,6 +5,8 @@
  */
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { NearcastError } from "../core/errors.js";
+import type { UrlMatcher } from "../core/url-pattern.js";
+import { isSealPatterns, sealMatcher } from "../protocol/seal.js";
 import { isRemoteConfig } from "../protocol/signal-decoder.js";
 import type { RemoteConfig } from "../protocol/signal-messages.js";
 import { JOIN_SECRET_MIN_LENGTH } from "./admission/join-token.js";
@@ -25,12 +27,16 @@ export interface SiteConfig {
   readonly joinSecret: string | undefined;
   readonly joinKey: KeyObject | undefined;
   readonly requireToken: boolean;
+  /** What tokens of this site may open. */
+  readonly opens: UrlMatcher;
   readonly remote: RemoteConfig;
 }
 
 /** Settings of all sites of one server. */
 export interface SiteBook {
   of(siteOrigin: string | undefined): SiteConfig;
+  /** What any of the sites sealed is sealed for all of them. */
+  readonly isSealed: UrlMatcher;
 }
 
 const REMOTE_DEFAULTS: RemoteConfig = {
@@ -39,6 +45,7 @@ const REMOTE_DEFAULTS: RemoteConfig = {
   minVersion: "",
   include: [],
   exclude: [],
+  sealed: [],
   uploadMaxRate: 0,
   uploadMaxParallel: 0,
 };
@@ -50,6 +57,7 @@ const REMOTE_RULES: Readonly<Record<keyof RemoteConfig, string>> = {
   minVersion: 'must be a version such as "1.2.0", or ""',
   include: "must be at most 64 URL patterns: paths or http(s) URLs",
   exclude: "must be at most 64 URL patterns: paths or http(s) URLs",
+  sealed: "must be at most 64 URL patterns without a query: paths or http(s) URLs",
   uploadMaxRate: "must be a whole number of bytes per second, 0 for no cap",
   uploadMaxParallel: "must be an integer from 0 to 16, 0 for no cap",
 };
@@ -87,7 +95,27 @@ export function resolveSiteBook(options: SettingsOfSites): SiteBook {
     }
     bySite.set(origin, resolveSettings({ ...options, ...own }, `siteSettings["${origin}"].`));
   }
-  return { of: (siteOrigin) => bySite.get(siteOrigin ?? "") ?? common };
+  const sealed = sealedBy([common, ...bySite.values()]);
+  const telling = (site: SiteConfig) => ({ ...site, remote: { ...site.remote, sealed } });
+  const told = new Map([...bySite].map(([origin, site]) => [origin, telling(site)]));
+  const others = telling(common);
+  return {
+    of: (siteOrigin) => told.get(siteOrigin ?? "") ?? others,
+    isSealed: sealMatcher(sealed),
+  };
+}
+
+/** What all sites together seal: each page is told of all of it, or some would share openly what is another's. */
+function sealedBy(sites: readonly SiteConfig[]): readonly string[] {
+  const sealed = [...new Set(sites.flatMap(({ remote }) => remote.sealed))];
+  if (!isSealPatterns(sealed)) throw invalid("sealed", REMOTE_RULES.sealed, sealed);
+  const opened = sites.some(
+    ({ remote, joinSecret, joinKey }) => remote.sealed.length > 0 && (joinSecret ?? joinKey),
+  );
+  if (sealed.length > 0 && !opened) {
+    throw invalid("sealed", "needs `joinSecret` or `joinKey`: join tokens say who may", sealed);
+  }
+  return sealed;
 }
 
 function resolveSettings(settings: SiteSettings, path: string): SiteConfig {
@@ -104,7 +132,8 @@ function resolveSettings(settings: SiteSettings, path: string): SiteConfig {
   if (requireToken && joinSecret === undefined && joinKey === undefined) {
     throw invalid(`${path}requireToken`, "needs `joinSecret` or `joinKey`", requireToken);
   }
-  return { joinSecret, joinKey, requireToken, remote: resolveRemote(settings, path) };
+  const remote = resolveRemote(settings, path);
+  return { joinSecret, joinKey, requireToken, opens: sealMatcher(remote.sealed), remote };
 }
 
 function resolveRemote(settings: SiteSettings, path: string): RemoteConfig {

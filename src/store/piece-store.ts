@@ -28,6 +28,8 @@ export interface StoredAsset {
 export interface StoredWindow {
   readonly assetId: string;
   readonly attestation: Attestation;
+  /** Key of a sealed asset: without it what is held could not be shared any more. */
+  readonly seal?: string | undefined;
   /** End of the attestation in this device's clock, which is all that the worker has. */
   readonly expiresMs: number;
   /** Bits of the window's pieces, see `PieceSet.toBits`. */

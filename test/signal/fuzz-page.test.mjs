@@ -10,7 +10,7 @@ import { FRAMES, GROWTH_MAX_BYTES, makeFuzzer } from "./fuzzer.mjs";
 const ID = "AAAAAAAAAAAAAAAAAAAAAA";
 const REMOTE = {
   ...{ enabled: true, rampPercent: 100, minVersion: "1.0.0", include: ["/a/**"], exclude: [] },
-  ...{ uploadMaxRate: 0, uploadMaxParallel: 0 },
+  ...{ sealed: [], uploadMaxRate: 0, uploadMaxParallel: 0 },
 };
 const attestation = {
   ...{ v: 1, url: "http://a.test/a/1.ts", version: '"x"', length: 100, window: 0 },

@@ -43,6 +43,7 @@ test("joined names the viewer, keys, ICE servers, time and configuration", async
     minVersion: "",
     include: [],
     exclude: [],
+    sealed: [],
     uploadMaxRate: 0,
     uploadMaxParallel: 0,
   });

@@ -13,6 +13,7 @@ import {
   pieceLeaf,
 } from "../../src/protocol/attestation.js";
 import { WINDOW_PIECES } from "../../src/protocol/limits.js";
+import { sealedWindow } from "../../src/protocol/seal.js";
 import { type VerifiedPiece, verifyPiece } from "../../src/protocol/verify.js";
 import { sampleAttestation } from "./attestations.js";
 import { bytesFrom } from "./random.js";
@@ -29,6 +30,8 @@ export interface TestAsset {
   readonly bytes: Bytes;
   readonly attestations: readonly Attestation[];
   readonly windows: readonly AttestedWindow[];
+  /** Its key, if it is sealed. */
+  readonly seal: string | undefined;
   /** A copy of one piece. */
   pieceOf(piece: number): Bytes;
   hashOf(piece: number): Uint8Array;
@@ -39,12 +42,14 @@ export interface AssetOptions {
   readonly seed?: number;
   readonly sign?: (attestation: Attestation) => Promise<Attestation>;
   readonly fields?: Partial<Attestation>;
+  /** Key of a sealed asset: 43 characters. */
+  readonly seal?: string | undefined;
 }
 
 /** Makes an asset of `length` bytes; the same options give the same asset. */
 export async function makeAsset(
   length: number,
-  { seed = 1, sign = async (attestation) => attestation, fields = {} }: AssetOptions = {},
+  { seed = 1, sign = async (attestation) => attestation, fields = {}, seal }: AssetOptions = {},
 ): Promise<TestAsset> {
   const bytes = bytesFrom(seed, length);
   const pieceOf = (piece: number): Bytes => {
@@ -69,14 +74,18 @@ export async function makeAsset(
       ),
     ),
   );
-  const windows = await Promise.all(attestations.map(openAttestation));
+  const opened = await Promise.all(attestations.map(openAttestation));
+  const windows =
+    seal === undefined
+      ? opened
+      : await Promise.all(opened.map((window) => sealedWindow(window, seal)));
   const [first] = windows;
   if (!first) throw new Error("Cannot make asset without windows");
   return {
     assetId: first.assetId,
     url: first.attestation.url,
     headers: first.attestation.headers,
-    ...{ length, bytes, attestations, windows, pieceOf },
+    ...{ length, bytes, attestations, windows, pieceOf, seal },
     hashOf: (piece) => hashes[piece] ?? new Uint8Array(),
     async verified(piece) {
       const window = windows[Math.floor(piece / WINDOW_PIECES)];

@@ -24,7 +24,7 @@ import { seeded } from "./random.js";
 type Bytes = Uint8Array<ArrayBuffer>;
 
 /** What a peer sends for a piece. */
-export type PeerManner = (piece: number) => Bytes;
+export type PeerManner = (piece: number) => Bytes | Promise<Bytes>;
 
 export const WORLD_MS = 1_700_000_010_000;
 
@@ -76,7 +76,7 @@ export async function downloadFrom(
 ): Promise<Outcome> {
   const world = makeLibrary();
   const { trust, library, stored, announced } = world;
-  for (const attestation of asset.attestations) await trust.restore(attestation);
+  for (const attestation of asset.attestations) await trust.restore(attestation, asset.seal);
   const trusted = trust.byId(asset.assetId) as TrustedAsset;
   const dropped = new Map<string, string>();
   const delivered = new Map<number, Bytes>();
@@ -105,7 +105,7 @@ export async function downloadFrom(
         ...{ peerId, rttMs: 20, send: () => undefined, cancel: () => undefined },
         request: (askId: number, { piece }: { piece: number }) => {
           asked++;
-          work.push(() => handlers.onPiece(link, askId, manner(piece)));
+          work.push(async () => handlers.onPiece(link, askId, await manner(piece)));
         },
       } as unknown as PeerLink;
       return [peerId, link] as const;

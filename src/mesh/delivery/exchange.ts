@@ -7,6 +7,7 @@ import { NearcastError } from "../../core/errors.js";
 import type { Command, Planner } from "../../engine/planner.js";
 import { bytesOfPiece, pieceCountOf, windowOf } from "../../protocol/asset.js";
 import { CLAIM_HOPS_MAX } from "../../protocol/limits.js";
+import { fromPeer } from "../../protocol/seal.js";
 import { verifyPiece } from "../../protocol/verify.js";
 import type { HaveGossip } from "../links/have-gossip.js";
 import type { NeighbourHandlers, Neighbours } from "../links/neighbours.js";
@@ -133,7 +134,8 @@ export class Exchange {
     const asset = asked && trust.byId(asked.assetId);
     const window = asked && asset?.windows.get(windowOf(asked.piece));
     if (!asked || !asset || !window) return; // taken back, or its attestation expired meanwhile
-    const verified = await verifyPiece(window, asked.piece, bytes);
+    const plain = await fromPeer(window, asked.piece, bytes);
+    const verified = await verifyPiece(window, asked.piece, plain);
     if (!verified) {
       onRejected(link.peerId, bytes.byteLength);
       this.run(planner.pieceCorrupt(link.peerId, now()));

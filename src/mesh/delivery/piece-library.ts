@@ -7,6 +7,7 @@ import { PieceSet } from "../../core/piece-set.js";
 import { pieceCountOf, piecesOfWindow, windowOf } from "../../protocol/asset.js";
 import type { AttestedWindow } from "../../protocol/attestation.js";
 import { PIECE_BYTES, WINDOW_PIECES } from "../../protocol/limits.js";
+import { type OutgoingPiece, toPeer } from "../../protocol/seal.js";
 import { type VerifiedPiece, verifyPiece } from "../../protocol/verify.js";
 import type { PieceStore, StoredPiece } from "../../store/piece-store.js";
 import type { Trust, TrustedAsset } from "../trust/trust.js";
@@ -44,8 +45,8 @@ export class PieceLibrary {
 
   /** Takes over what earlier pages of this profile stored. */
   async load(): Promise<void> {
-    for (const { attestation, bits } of await this.#store.load(this.#trust.serverNowMs)) {
-      const asset = await this.#trust.restore(attestation);
+    for (const { attestation, bits, seal } of await this.#store.load(this.#trust.serverNowMs)) {
+      const asset = await this.#trust.restore(attestation, seal);
       if (asset) this.have(asset).addBits(bits, attestation.window * WINDOW_PIECES);
     }
   }
@@ -89,6 +90,14 @@ export class PieceLibrary {
     if (verified) this.#remember(verified);
     else this.#lose(asset.assetId, piece);
     return verified;
+  }
+
+  /** A held piece as it leaves for a peer: sealed, if its asset is. */
+  async readForPeer(assetId: string, piece: number): Promise<OutgoingPiece | undefined> {
+    const asset = this.#trust.byId(assetId);
+    const held = asset && (await this.read(asset, piece));
+    const window = asset?.windows.get(windowOf(piece));
+    return held && window && toPeer(window, held);
   }
 
   /** Whether every piece of a window is held. */
@@ -149,7 +158,7 @@ export class PieceLibrary {
     this.#writing.clear();
   }
 
-  #save({ assetId, attestation }: AttestedWindow, pieces: readonly StoredPiece[]): void {
+  #save({ assetId, attestation, seal }: AttestedWindow, pieces: readonly StoredPiece[]): void {
     const asset = this.#trust.byId(assetId);
     if (!asset) return;
     const { from, to } = piecesOfWindow(attestation.window, asset.length);
@@ -165,7 +174,7 @@ export class PieceLibrary {
       expiresMs: localMs(Math.min(asset.freshUntilMs, Math.max(attestation.expiresMs, ...ends))),
     });
     const window = {
-      ...{ assetId, attestation, bits, bytes },
+      ...{ assetId, attestation, bits, bytes, seal: seal?.text },
       expiresMs: localMs(attestation.expiresMs),
     };
     if (this.#store.savePieces(window, pieces)) return;

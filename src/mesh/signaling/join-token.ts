@@ -4,12 +4,12 @@
  * @module
  */
 import { NearcastError } from "../../core/errors.js";
+import { JOIN_TOKEN_MAX_LENGTH } from "../../protocol/limits.js";
 
 /** A token, or what makes a fresh one. */
 export type JoinToken = string | (() => string | Promise<string>);
 
 const ANSWER_TIMEOUT_MS = 10_000;
-const TOKEN_MAX_LENGTH = 1_024;
 
 /** @returns What gives a token for each join, or `undefined` if the site gives none. */
 export function joinTokenSource(
@@ -23,7 +23,7 @@ export function joinTokenSource(
         typeof joinToken === "function"
           ? await joinToken()
           : (joinToken ?? (await fetchToken(tokenUrl ?? "")));
-      if (typeof token === "string" && token !== "" && token.length <= TOKEN_MAX_LENGTH) {
+      if (typeof token === "string" && token !== "" && token.length <= JOIN_TOKEN_MAX_LENGTH) {
         return token;
       }
     } catch (cause) {

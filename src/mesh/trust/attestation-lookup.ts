@@ -4,8 +4,9 @@
  * @module
  */
 import { URL_MAX_LENGTH } from "../../protocol/limits.js";
+import { sealedWindow } from "../../protocol/seal.js";
 import type { PeerHint, WantedMessage } from "../../protocol/signal-messages.js";
-import type { Manifests } from "./manifests.js";
+import type { Manifests, PublishedWindow } from "./manifests.js";
 import type { Trust } from "./trust.js";
 
 export interface AttestationLookupOptions {
@@ -37,26 +38,35 @@ export class AttestationLookup {
     if (trust.refused(url)) return;
     try {
       const found = await manifests?.find(url, window);
-      const asset = found && trust.acceptPublished(found.window, found.freshUntilMs);
-      await this.#askIndex(url, window, asset?.assetId);
+      // What is sealed needs the index's key as well.
+      if (found && !trust.mustSeal(url)) trust.acceptPublished(found.window, found.freshUntilMs);
+      await this.#askIndex(url, window, found);
     } catch (error) {
       // A manifest that is wrong or not all there, an index that did not answer: the origin alone is right.
       onError(error);
     }
   }
 
-  /** @param assetId What the publisher vouches for: the index need only say who holds it. */
-  async #askIndex(url: string, window: number, assetId: string | undefined): Promise<void> {
+  /** @param published What the publisher vouches for: the index need only say who holds it, and give its key. */
+  async #askIndex(
+    url: string,
+    window: number,
+    published: PublishedWindow | undefined,
+  ): Promise<void> {
     const { trust, ask, onHolders } = this.#options;
     if (url.length > URL_MAX_LENGTH) {
       trust.refuse(url, { reason: "URL is too long", retryMs: TOO_LONG_MS });
       return;
     }
-    const answer = await ask(url, window, assetId);
+    const answer = await ask(url, window, published?.window.assetId);
     if (!answer) return;
-    const { attestation, refused, holders } = answer;
-    if (refused && assetId === undefined) trust.refuse(url, refused);
-    if (attestation) await trust.accept(attestation);
+    const { attestation, refused, holders, seal } = answer;
+    if (published && seal !== undefined) {
+      trust.acceptPublished(await sealedWindow(published.window, seal), published.freshUntilMs);
+    }
+    const vouched = published && (seal !== undefined || !trust.mustSeal(url));
+    if (refused && !vouched) trust.refuse(url, refused);
+    if (attestation) await trust.accept(attestation, published ? undefined : seal);
     onHolders(holders);
   }
 }

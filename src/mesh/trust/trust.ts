@@ -5,6 +5,7 @@
  */
 import { equalBytes, fromBase64Url } from "../../core/digest.js";
 import { NearcastError } from "../../core/errors.js";
+import type { UrlMatcher } from "../../core/url-pattern.js";
 import { isActive } from "../../engine/sharing-policy.js";
 import {
   type Attestation,
@@ -15,6 +16,7 @@ import {
   openAttestation,
 } from "../../protocol/attestation.js";
 import { isFromManifest } from "../../protocol/manifest.js";
+import { sealedWindow, sealMatcher } from "../../protocol/seal.js";
 import type { Refusal } from "../../protocol/signal-messages.js";
 import { LiveWindows } from "./live-windows.js";
 
@@ -34,6 +36,7 @@ export interface TrustedAsset {
 }
 
 interface AssetEntry extends TrustedAsset {
+  readonly sealed: boolean;
   readonly windows: LiveWindows;
   headers: readonly Header[];
   freshUntilMs: number;
@@ -59,6 +62,7 @@ export class Trust {
   readonly #keys = new Map<string, CryptoKey>();
   readonly #pinned: string | undefined;
   #publisher: Publisher | undefined;
+  #mustSeal: UrlMatcher = () => false;
   readonly #nowMs: () => number;
   #clockSkewMs = 0;
   #verifies: boolean | undefined;
@@ -77,6 +81,21 @@ export class Trust {
   /** Goes before everything that the index says; set once, before anything is accepted. */
   set publisher(publisher: Publisher) {
     this.#publisher = publisher;
+  }
+
+  /** Patterns of what is sealed: what is known of it without its key is forgotten, and taken no more. */
+  set sealed(patterns: readonly string[]) {
+    this.#mustSeal = sealMatcher(patterns);
+    for (const [url, { assetId, sealed }] of this.#byUrl) {
+      if (sealed || !this.#mustSeal(url)) continue;
+      this.#byUrl.delete(url);
+      this.#byId.delete(assetId);
+    }
+  }
+
+  /** Whether the URL is shared with a key only. */
+  mustSeal(url: string): boolean {
+    return this.#mustSeal(url);
   }
 
   /** Server time: expiry is judged by it, so a wrong clock here changes nothing. */
@@ -115,18 +134,19 @@ export class Trust {
   /**
    * Checks and remembers one attestation of the index.
    *
+   * @param seal The key that came with it, if its asset is sealed.
    * @returns The asset; `undefined` if the publisher speaks for it and has not been heard yet.
    * @throws {NearcastError} `integrity/signature` if it is not signed by a known key, or has expired;
    * `integrity/mismatch` if the publisher's manifest says otherwise, or only the publisher could vouch for
    * such content; `protocol/malformed` if its fields disagree.
    */
-  async accept(attestation: Attestation): Promise<TrustedAsset | undefined> {
+  async accept(attestation: Attestation, seal?: string): Promise<TrustedAsset | undefined> {
     await this.#meeting;
     if (attestation.expiresMs <= this.serverNowMs) {
       throw new NearcastError("integrity/signature", "Cannot use attestation: it has expired");
     }
     await this.#checkSignature(attestation);
-    const window = await openAttestation(attestation);
+    const window = await opened(attestation, seal);
     const { url, headers } = attestation;
     if (this.#publisher?.mayCover(url)) return this.#agree(window);
     if (isActive(url, headers)) {
@@ -158,8 +178,10 @@ export class Trust {
   /**
    * Remembers an attestation that this profile stored earlier, after {@link accept}: the key that signed
    * it may be gone by now. `undefined` if it has expired or does not fit together.
+   *
+   * @param seal The key that was stored with it.
    */
-  async restore(attestation: Attestation): Promise<TrustedAsset | undefined> {
+  async restore(attestation: Attestation, seal?: string): Promise<TrustedAsset | undefined> {
     if (!isAttestation(attestation) || attestation.expiresMs <= this.serverNowMs) return undefined;
     // With a publisher only what it signed itself: the rest is asked for again.
     const publisher = this.#publisher;
@@ -167,7 +189,7 @@ export class Trust {
     try {
       // A page that starts looks at the manifest before it goes by it again.
       const freshUntilMs = publisher ? 0 : undefined;
-      return this.#remember(await openAttestation(attestation), freshUntilMs);
+      return this.#remember(await opened(attestation, seal), freshUntilMs);
     } catch {
       return undefined; // written by another version of the SDK
     }
@@ -223,11 +245,15 @@ export class Trust {
   #remember(window: AttestedWindow, freshUntilMs = Number.POSITIVE_INFINITY): TrustedAsset {
     const { assetId, attestation } = window;
     const { url, length, headers } = attestation;
+    const sealed = window.seal !== undefined;
+    if (!sealed && this.#mustSeal(url)) {
+      throw new NearcastError("integrity/mismatch", "Cannot use attestation: its key is missing");
+    }
     let asset = this.#byUrl.get(url);
     if (asset?.assetId !== assetId) {
       if (asset) this.#byId.delete(asset.assetId);
       const windows = new LiveWindows(() => this.serverNowMs);
-      asset = { assetId, url, length, headers, windows, freshUntilMs };
+      asset = { assetId, url, length, headers, windows, freshUntilMs, sealed };
     }
     asset.windows.add(window);
     asset.freshUntilMs = freshUntilMs;
@@ -237,6 +263,11 @@ export class Trust {
     for (const dropped of trim(this.#byUrl, ASSETS_MAX)) this.#byId.delete(dropped.assetId);
     return asset;
   }
+}
+
+async function opened(attestation: Attestation, seal: string | undefined): Promise<AttestedWindow> {
+  const window = await openAttestation(attestation);
+  return seal === undefined ? window : sealedWindow(window, seal);
 }
 
 /** Drops the oldest entries above `max`; returns them. */

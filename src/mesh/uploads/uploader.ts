@@ -7,7 +7,7 @@
 import { LATE_MS, UplinkRecord, UploadGovernor } from "../../engine/upload-governor.js";
 import { UploadPolicy } from "../../engine/upload-policy.js";
 import { PIECE_BYTES } from "../../protocol/limits.js";
-import type { VerifiedPiece } from "../../protocol/verify.js";
+import type { OutgoingPiece } from "../../protocol/seal.js";
 import { INBOUND_REQUESTS_MAX, type PeerLink } from "../links/peer-link.js";
 
 /** Shorter measurements show the channels' buffers, not the line. */
@@ -19,7 +19,7 @@ const GOVERN_MS = 2_500;
 interface Job {
   readonly id: number;
   readonly sinceMs: number;
-  readonly piece: Promise<VerifiedPiece | undefined>;
+  readonly piece: Promise<OutgoingPiece | undefined>;
   readonly stop: AbortController;
 }
 
@@ -33,8 +33,8 @@ export interface UploaderOptions {
   readonly maxParallel: number;
   readonly random: () => number;
   readonly now: () => number;
-  /** The piece if it is held, verified; `undefined` if it is not. */
-  readonly read: (assetId: string, piece: number) => Promise<VerifiedPiece | undefined>;
+  /** The piece if it is held, verified, and sealed if its asset is; `undefined` if it is not held. */
+  readonly read: (assetId: string, piece: number) => Promise<OutgoingPiece | undefined>;
   readonly onUploaded: (bytes: number) => void;
   /** Whether the page waits for bytes that it needs soon. */
   readonly urgent?: () => boolean;
@@ -144,15 +144,15 @@ export class Uploader {
   }
 
   async #send(link: PeerLink, { id, piece, stop }: Job): Promise<void> {
-    const verified = await piece;
+    const outgoing = await piece;
     if (stop.signal.aborted || link.closed.aborted) return;
-    if (!verified) return link.send({ type: "reject", id, reason: "absent", retryMs: 0 });
+    if (!outgoing) return link.send({ type: "reject", id, reason: "absent", retryMs: 0 });
     const { now, onUploaded } = this.#options;
-    const waitMs = this.#policy.spend(verified.bytes.byteLength, now());
+    const waitMs = this.#policy.spend(outgoing.bytes.byteLength, now());
     if (waitMs > 0) await delay(waitMs, AbortSignal.any([stop.signal, link.closed]));
-    await link.sendPiece(id, verified.bytes, stop.signal);
-    onUploaded(verified.bytes.byteLength);
-    this.#sentBytes += verified.bytes.byteLength;
+    await link.sendPiece(id, outgoing.bytes, stop.signal);
+    onUploaded(outgoing.bytes.byteLength);
+    this.#sentBytes += outgoing.bytes.byteLength;
     this.#record.count("served", now());
     this.#measure();
     this.#govern();

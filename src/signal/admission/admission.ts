@@ -3,6 +3,7 @@
  * token, and not for long; one that has shown a good one is let in for an hour.
  * @module
  */
+import { sealMatcher } from "../../protocol/seal.js";
 import { type OtherNodes, whenKnown } from "../cluster/other-nodes.js";
 import type { ServerConfig } from "../options.js";
 import type { SiteBook } from "../site-settings.js";
@@ -57,7 +58,9 @@ export class Admission {
     return whenKnown(others.takeToken(taken.jti, taken.lifeMs), (isNew) => {
       if (!isNew) return "used before";
       session.admitted = true;
-      if (site.requireToken) this.#closeAfter(session, config.admittedMs);
+      session.mayOpen = taken.paths.length > 0 ? sealMatcher(taken.paths) : undefined;
+      // What a token allows ends with it; its viewer comes back with a fresh one.
+      if (site.requireToken || session.mayOpen) this.#closeAfter(session, config.admittedMs);
       return undefined;
     });
   }
@@ -76,6 +79,7 @@ export class Admission {
     if (session.over) return; // it did not wait for the verdict
     session.deadline = setTimeout(() => {
       session.admitted = false;
+      session.mayOpen = undefined;
       session.socket.close(CLOSE.token, "a join token is needed");
     }, ms).unref();
   }

@@ -4,9 +4,11 @@
  * @module
  */
 import { createHmac, timingSafeEqual, verify } from "node:crypto";
-import { isCount, isShape, isString } from "../../protocol/guards.js";
+import { isCount, isOptional, isShape, isString } from "../../protocol/guards.js";
+import { JOIN_TOKEN_MAX_LENGTH } from "../../protocol/limits.js";
 import type { SiteConfig } from "../site-settings.js";
 import {
+  isPaths,
   JOIN_TOKEN_MAX_S,
   JOIN_TOKEN_PREFIX,
   type JoinClaims,
@@ -20,7 +22,6 @@ const CLOCK_SKEW_MS = 60_000;
 const REMEMBERED_MS = 1_000 * JOIN_TOKEN_MAX_S + 2 * CLOCK_SKEW_MS;
 const REMEMBERED_MAX = 500_000;
 
-const TOKEN_MAX_LENGTH = 1_024;
 const TOKEN_PATTERN = /^nc1\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)$/;
 
 const isClaims = isShape<JoinClaims>({
@@ -28,6 +29,7 @@ const isClaims = isShape<JoinClaims>({
   jti: isString(22, /^[A-Za-z0-9_-]{22}$/),
   issuedMs: isCount(Number.MAX_SAFE_INTEGER),
   expiresMs: isCount(Number.MAX_SAFE_INTEGER),
+  paths: isOptional(isPaths),
 });
 
 /** Why a token is not taken; the words go to the page. */
@@ -41,10 +43,11 @@ export type TokenObjection =
   | "used before"
   | "too many at once";
 
-/** A good token: its id, and how long it could still be shown. */
+/** A good token: its id, how long it could still be shown, and which sealed paths it opens. */
 export interface TakenToken {
   readonly jti: string;
   readonly lifeMs: number;
+  readonly paths: readonly string[];
 }
 
 /** The judge of one server. */
@@ -67,13 +70,14 @@ export class JoinDesk {
   ): TokenObjection | TakenToken {
     if (token === undefined) return "missing";
     const [, payload, proof] =
-      token.length > TOKEN_MAX_LENGTH ? [] : (TOKEN_PATTERN.exec(token) ?? []);
+      token.length > JOIN_TOKEN_MAX_LENGTH ? [] : (TOKEN_PATTERN.exec(token) ?? []);
     if (payload === undefined || proof === undefined) return "malformed";
     if (!isProven(payload, proof, site)) return "wrong signature";
     const claims = parseClaims(payload);
     if (!claims) return "malformed";
     const objection = this.#objectionTo(claims, siteOrigin, nowMs);
-    return objection ?? { jti: claims.jti, lifeMs: claims.expiresMs + CLOCK_SKEW_MS - nowMs };
+    const { jti, expiresMs, paths = [] } = claims;
+    return objection ?? { jti, lifeMs: expiresMs + CLOCK_SKEW_MS - nowMs, paths };
   }
 
   #objectionTo(

@@ -6,6 +6,9 @@
  */
 import { toBase64Url, utf8 } from "../../core/digest.js";
 import { NearcastError } from "../../core/errors.js";
+import { type Guard, isArray, isString } from "../../protocol/guards.js";
+import { JOIN_TOKEN_MAX_LENGTH } from "../../protocol/limits.js";
+import { isSealPatterns } from "../../protocol/seal.js";
 
 /** Longest life of a token (rule R59). */
 export const JOIN_TOKEN_MAX_S = 120;
@@ -24,7 +27,13 @@ export interface JoinClaims {
   /** Unix milliseconds. */
   readonly issuedMs: number;
   readonly expiresMs: number;
+  /** Patterns of the sealed paths that its viewer may have; none without it. */
+  readonly paths?: readonly string[] | undefined;
 }
+
+const isFew = isArray(isString(512), 16);
+export const isPaths: Guard<readonly string[]> = (value): value is readonly string[] =>
+  isFew(value) && isSealPatterns(value);
 
 export interface MintOptions {
   /** Origin of the page, e.g. `https://example.com`. */
@@ -35,6 +44,8 @@ export interface MintOptions {
   readonly privateKey?: string | CryptoKey;
   /** 1 to 120. @default 60 */
   readonly ttlSeconds?: number;
+  /** Which sealed paths the viewer may have: at most 16 patterns, paths or http(s) URLs. @default [] */
+  readonly paths?: readonly string[];
 }
 
 /** Web Crypto's key, whose global type Node's declarations lack. */
@@ -51,22 +62,25 @@ export function joinTokenBytes(payload: string): Uint8Array<ArrayBuffer> {
  * @throws {NearcastError} `config/invalid` for an option that cannot be used.
  */
 export async function mintJoinToken(options: MintOptions): Promise<string> {
-  const { site, secret, privateKey, ttlSeconds = 60 } = checked(options);
+  const { site, secret, privateKey, ttlSeconds = 60, paths = [] } = checked(options);
   const issuedMs = Date.now();
   const claims: JoinClaims = {
     site,
     jti: toBase64Url(crypto.getRandomValues(new Uint8Array(16))),
     issuedMs,
     expiresMs: issuedMs + 1_000 * ttlSeconds,
+    ...(paths.length > 0 && { paths }),
   };
   const payload = toBase64Url(utf8(JSON.stringify(claims)));
   const key = secret === undefined ? await signingKey(privateKey) : await macKey(secret);
   const proof = await crypto.subtle.sign(key.algorithm.name, key, joinTokenBytes(payload));
-  return `${JOIN_TOKEN_PREFIX}${payload}.${toBase64Url(new Uint8Array(proof))}`;
+  const token = `${JOIN_TOKEN_PREFIX}${payload}.${toBase64Url(new Uint8Array(proof))}`;
+  if (token.length <= JOIN_TOKEN_MAX_LENGTH) return token;
+  throw invalid("paths", `must be fewer or shorter: ${JOIN_TOKEN_MAX_LENGTH} is`, token.length);
 }
 
 function checked(options: MintOptions): MintOptions {
-  const { site, secret, privateKey, ttlSeconds = 60 } = options;
+  const { site, secret, privateKey, ttlSeconds = 60, paths = [] } = options;
   if (!URL.canParse(site) || new URL(site).origin !== site) {
     throw invalid("site", "must be an origin such as https://example.com", site);
   }
@@ -78,6 +92,9 @@ function checked(options: MintOptions): MintOptions {
   }
   if (!Number.isInteger(ttlSeconds) || ttlSeconds < 1 || ttlSeconds > JOIN_TOKEN_MAX_S) {
     throw invalid("ttlSeconds", `must be an integer from 1 to ${JOIN_TOKEN_MAX_S}`, ttlSeconds);
+  }
+  if (!isPaths(paths)) {
+    throw invalid("paths", "must be at most 16 patterns: paths or http(s) URLs", String(paths));
   }
   return options;
 }

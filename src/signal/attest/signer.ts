@@ -1,5 +1,5 @@
 /**
- * The server's Ed25519 key: it signs attestations, and the secret behind peer ids is derived from it.
+ * The server's Ed25519 key: it signs attestations, and the secrets behind peer ids and seals are derived from it.
  * @module
  */
 import {

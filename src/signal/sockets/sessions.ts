@@ -4,6 +4,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import type { UrlMatcher } from "../../core/url-pattern.js";
 import { Introductions } from "../introductions.js";
 import type { Locality } from "../locality.js";
 import { LruMap } from "../lru-map.js";
@@ -27,6 +28,8 @@ export interface Session {
   joined: boolean;
   /** Whether it may take part, see `admission/admission.ts`; `deadline` ends that, or the wait for it. */
   admitted: boolean;
+  /** Which sealed URLs its join token names; `undefined`: none. */
+  mayOpen: UrlMatcher | undefined;
   /** Its socket is gone, and no other took its place. */
   over: boolean;
   deadline: NodeJS.Timeout | undefined;
@@ -96,6 +99,7 @@ export class Sessions {
       pendingWants: 0,
       joined: this.#reservationOf(id, nowMs)?.joined ?? false,
       admitted: false,
+      mayOpen: undefined,
       over: false,
       deadline: undefined,
     };

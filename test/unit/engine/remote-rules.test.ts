@@ -4,7 +4,7 @@ import type { RemoteConfig } from "../../../src/protocol/signal-messages.js";
 
 const REMOTE: RemoteConfig = {
   ...{ enabled: true, rampPercent: 100, minVersion: "", include: [], exclude: [] },
-  ...{ uploadMaxRate: 0, uploadMaxParallel: 0 },
+  ...{ sealed: [], uploadMaxRate: 0, uploadMaxParallel: 0 },
 };
 const facts = { build: "1.2.3", draw: 50 };
 const absolute = (pattern: string) => `https://site.example${pattern}`;

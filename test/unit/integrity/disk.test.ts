@@ -5,13 +5,14 @@ import type { PeerLink } from "../../../src/mesh/links/peer-link.js";
 import { Trust } from "../../../src/mesh/trust/trust.js";
 import { Uploader } from "../../../src/mesh/uploads/uploader.js";
 import { PIECE_BYTES } from "../../../src/protocol/limits.js";
+import { fromPeer } from "../../../src/protocol/seal.js";
 import { PieceStore } from "../../../src/store/piece-store.js";
 import { makeAsset, type TestAsset } from "../../support/assets.js";
 import { WORLD_MS } from "../../support/integrity-world.js";
-import { sameBytes, until } from "../../support/waiting.js";
+import { rejection, sameBytes, until } from "../../support/waiting.js";
 
 /** A viewer's library on the real IndexedDB, as a page that starts finds it. */
-async function openLibrary(asset: TestAsset) {
+async function openLibrary(asset: TestAsset, { attest = true } = {}) {
   const trust = new Trust({ pinnedKey: undefined, nowMs: () => WORLD_MS });
   const gone: string[] = [];
   const store = new PieceStore({
@@ -24,18 +25,51 @@ async function openLibrary(asset: TestAsset) {
     ...{ store, trust },
     handlers: { onAdded: () => undefined, onGone: (assetId) => void gone.push(assetId) },
   });
-  for (const attestation of asset.attestations) await trust.restore(attestation);
+  if (attest)
+    for (const attestation of asset.attestations) await trust.restore(attestation, asset.seal);
   await library.load();
   const trusted = trust.byId(asset.assetId);
   if (!trusted) throw new Error("the test's asset is trusted");
   return { library, store, trust, trusted, gone };
 }
 
+async function clearDisk() {
+  for (const name of ["assets", "windows", "pieces"]) {
+    await clear(createStore(`nearcast-${name}`, name));
+  }
+}
+
 describe("integrity, against the disk", () => {
-  it("R11 (fault 37): a byte flipped in IndexedDB never reaches a peer, and the piece is not held any more", async () => {
-    for (const name of ["assets", "windows", "pieces"]) {
-      await clear(createStore(`nearcast-${name}`, name));
+  it("C4: what is sealed lies open on the viewer's own disk, and leaves it sealed, by the next page too", async () => {
+    await clearDisk();
+    const asset = await makeAsset(2 * PIECE_BYTES, { seal: "k".repeat(43) });
+    const before = await openLibrary(asset);
+    for (const piece of [0, 1]) before.library.add(before.trusted, await asset.verified(piece));
+    before.library.flush();
+    await before.store.settled();
+    const stored = await get(`${asset.assetId} 0`, createStore("nearcast-pieces", "pieces"));
+    expect(sameBytes(stored, asset.pieceOf(0))).to.equal(true);
+
+    const { library, trusted } = await openLibrary(asset, { attest: false });
+    expect(library.have(trusted).size).to.equal(2);
+    for (const piece of [0, 1]) {
+      const sent = (await library.readForPeer(asset.assetId, piece))?.bytes;
+      if (!sent) throw new Error("it is held");
+      expect(sameBytes(sent, asset.pieceOf(piece)), `piece ${piece}`).to.equal(false);
+      const [window] = asset.windows;
+      const opened = window && (await fromPeer(window, piece, sent));
+      expect(sameBytes(opened ?? new Uint8Array(), asset.pieceOf(piece))).to.equal(true);
     }
+    // Without its key it is not held any more, for there is no name to ask for it by.
+    const windows = createStore("nearcast-windows", "windows");
+    const key = `${asset.assetId} 0`;
+    const { seal: _, ...keyless } = (await get(key, windows)) as { seal?: string };
+    await set(key, keyless, windows);
+    expect(await rejection(openLibrary(asset, { attest: false }))).to.match(/is trusted/);
+  });
+
+  it("R11 (fault 37): a byte flipped in IndexedDB never reaches a peer, and the piece is not held any more", async () => {
+    await clearDisk();
     const asset = await makeAsset(4 * PIECE_BYTES);
     const before = await openLibrary(asset);
     for (const piece of [0, 1, 2, 3])
@@ -49,7 +83,7 @@ describe("integrity, against the disk", () => {
     stored[777] = (stored[777] ?? 0) ^ 1;
     await set(key, stored, pieces);
 
-    const { library, trust, trusted, gone } = await openLibrary(asset);
+    const { library, trusted, gone } = await openLibrary(asset);
     expect(library.have(trusted).size, "the bit map promises all four").to.equal(4);
     const sent = new Map<number, Uint8Array>();
     const refused: unknown[] = [];
@@ -60,10 +94,7 @@ describe("integrity, against the disk", () => {
     } as unknown as PeerLink;
     const uploader = new Uploader({
       ...{ maxBytesPerS: 0, maxParallel: 8, random: () => 0.5, now: () => WORLD_MS },
-      read: async (assetId, piece) => {
-        const known = trust.byId(assetId);
-        return known && library.read(known, piece);
-      },
+      read: (assetId, piece) => library.readForPeer(assetId, piece),
       onUploaded: () => undefined,
     });
     for (const piece of [0, 1, 2, 3]) uploader.accept(link, piece, asset.assetId, piece);

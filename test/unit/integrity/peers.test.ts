@@ -1,10 +1,13 @@
 import { expect } from "chai";
+import { toBase64Url } from "../../../src/core/digest.js";
 import { bytesOfPiece, type PieceRange, pieceCountOf } from "../../../src/protocol/asset.js";
+import type { AttestedWindow } from "../../../src/protocol/attestation.js";
 import { PIECE_BYTES, WINDOW_PIECES } from "../../../src/protocol/limits.js";
+import { toPeer } from "../../../src/protocol/seal.js";
 import { verifyPiece } from "../../../src/protocol/verify.js";
 import { makeAsset, type TestAsset } from "../../support/assets.js";
 import { downloadFrom, type Outcome } from "../../support/integrity-world.js";
-import { integerFrom, oneOf, seeded } from "../../support/random.js";
+import { bytesFrom, integerFrom, oneOf, seeded } from "../../support/random.js";
 import { sameBytes } from "../../support/waiting.js";
 
 /** What is shared, by kind: the whole asset and the pieces of one request. */
@@ -81,6 +84,35 @@ describe("integrity, against peers", () => {
       if (lied && outcome.asked > 0) expect(outcome.dropped.size, label).to.be.greaterThan(0);
     }
   });
+
+  it("C4 (R1, R4): of a sealed asset ciphertext under its key is delivered open, all else drops its peer", async () => {
+    for (let seed = 0; seed < 40; seed++) {
+      const [name, length, pieces] = KINDS[seed % KINDS.length] as (typeof KINDS)[number];
+      const asset = await makeAsset(length, { seed, seal: toBase64Url(bytesFrom(seed, 32)) });
+      const other = await makeAsset(length, { seed, seal: toBase64Url(bytesFrom(seed + 1, 32)) });
+      const sealedBy = (keyed: TestAsset) => async (piece: number) => {
+        const window = keyed.windows[Math.floor(piece / WINDOW_PIECES)] as AttestedWindow;
+        return (await toPeer(window, await keyed.verified(piece))).bytes;
+      };
+      const label = `seed ${seed}, ${name}`;
+      const honest = sealedBy(asset);
+      const good = await downloadFrom(asset, pieces, { a: honest, b: honest }, seed);
+      checkOutcome(asset, pieces, good, label);
+      expect([...good.dropped.keys()], label).to.deep.equal([]);
+      expect(good.asked, label).to.be.greaterThan(0);
+
+      const evil = {
+        open: (piece: number) => asset.pieceOf(piece),
+        wrongKey: sealedBy(other),
+        shorter: async (piece: number) => (await honest(piece)).slice(1),
+      };
+      for (const [kind, manner] of Object.entries(evil)) {
+        const bad = await downloadFrom(asset, pieces, { [kind]: manner }, seed);
+        checkOutcome(asset, pieces, bad, `${label}, ${kind}`);
+        expect([...bad.dropped], `${label}, ${kind}`).to.deep.equal([[kind, "corrupt"]]);
+      }
+    }
+  }).timeout(60_000);
 
   it("A3 (R9): a peer with another version of the same URL brings nothing of it in", async () => {
     const length = 5 * PIECE_BYTES + 17;

@@ -12,7 +12,7 @@ type Sent<T> = Extract<ViewerMessage, { type: T }>;
 
 const REMOTE = {
   ...{ enabled: true, rampPercent: 100, minVersion: "", include: [], exclude: [] },
-  ...{ uploadMaxRate: 0, uploadMaxParallel: 0 },
+  ...{ sealed: [], uploadMaxRate: 0, uploadMaxParallel: 0 },
 };
 
 /** A client on a socket that the test opens and closes. */

@@ -216,4 +216,29 @@ describe("trust", () => {
     expect(trust.byId(first?.assetId ?? "")).to.equal(undefined);
     expect(trust.find("https://cdn.example/1.ts")).to.not.equal(undefined);
   });
+
+  it("C4: Trust takes nothing of what is sealed without its key, and knows it by another name with it", async () => {
+    const { trust, attest, accept } = await setUp();
+    const [attestation] = (await attest()) as [Attestation];
+    const open = await accept(attestation);
+    const { url } = attestation;
+    // The operator seals it while it is held: whoever is asked for it by its open name knows it no more.
+    trust.sealed = ["https://cdn.example/**"];
+    expect([trust.find(url), trust.byId(open.assetId)]).to.deep.equal([undefined, undefined]);
+    expect(await codeOf(trust.accept(attestation))).to.equal("integrity/mismatch");
+    expect(await trust.restore(attestation)).to.equal(undefined);
+    expect(trust.find(url)).to.equal(undefined);
+
+    const seal = "k".repeat(43);
+    const sealed = await trust.accept(attestation, seal);
+    expect(sealed?.assetId).to.not.equal(open.assetId);
+    expect(trust.find(url)).to.equal(sealed);
+    expect(sealed?.windows.get(0)?.seal?.text).to.equal(seal);
+    expect(await trust.restore(attestation, seal)).to.equal(sealed);
+    // The same patterns once more: what came with its key stays.
+    trust.sealed = ["https://cdn.example/**", "/other/*"];
+    expect(trust.find(url)).to.equal(sealed);
+    expect(trust.mustSeal("https://a.example/other/1")).to.equal(true);
+    expect(trust.mustSeal("https://a.example/open/1")).to.equal(false);
+  });
 });

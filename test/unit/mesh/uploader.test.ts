@@ -1,9 +1,10 @@
 import { expect } from "chai";
 import type { PeerLink } from "../../../src/mesh/links/peer-link.js";
 import { Uploader } from "../../../src/mesh/uploads/uploader.js";
+import type { AttestedWindow } from "../../../src/protocol/attestation.js";
 import { LINK_REQUESTS_MAX, PIECE_BYTES } from "../../../src/protocol/limits.js";
 import type { ControlFrame } from "../../../src/protocol/peer-codec.js";
-import type { VerifiedPiece } from "../../../src/protocol/verify.js";
+import { type OutgoingPiece, toPeer } from "../../../src/protocol/seal.js";
 import { makeAsset } from "../../support/assets.js";
 import { type FakeTimers, withFakeTimers } from "../../support/fake-timers.js";
 import { settle } from "../../support/waiting.js";
@@ -43,7 +44,7 @@ async function setUp(
   options: { maxBytesPerS?: number; maxParallel?: number; missing?: readonly number[] } = {},
 ) {
   const asset = await makeAsset(PIECE_BYTES);
-  const piece = await asset.verified(0);
+  const piece = await toPeer(asset.windows[0] as AttestedWindow, await asset.verified(0));
   const uploaded: number[] = [];
   const reads: number[] = [];
   const uploader = new Uploader({
@@ -51,7 +52,7 @@ async function setUp(
     maxParallel: options.maxParallel ?? 4,
     random: () => 0.5,
     now: () => timers.nowMs,
-    read: async (_assetId: string, index: number): Promise<VerifiedPiece | undefined> => {
+    read: async (_assetId: string, index: number): Promise<OutgoingPiece | undefined> => {
       reads.push(index);
       return options.missing?.includes(index) ? undefined : piece;
     },

@@ -31,7 +31,7 @@ const viewerMessages: readonly ViewerMessage[] = [
 
 const REMOTE = {
   ...{ enabled: true, rampPercent: 100, minVersion: "1.2.3", include: [], exclude: [] },
-  ...{ uploadMaxRate: 0, uploadMaxParallel: 0 },
+  ...{ sealed: [], uploadMaxRate: 0, uploadMaxParallel: 0 },
 };
 
 const neighbourhood = {
@@ -54,6 +54,7 @@ const serverMessages: readonly ServerMessage[] = [
     config: REMOTE,
   },
   { type: "config", config: { ...REMOTE, include: ["/a/**"], exclude: ["https://a.example/b"] } },
+  { type: "config", config: { ...REMOTE, sealed: ["/a/**", "https://a.example/b"] } },
   { type: "retry", withinMs: 30_000 },
   {
     type: "wanted",
@@ -71,13 +72,17 @@ const serverMessages: readonly ServerMessage[] = [
     refused: { reason: "Set-Cookie", retryMs: 60_000 },
     holders: [],
   },
+  {
+    ...{ type: "wanted", q: 2, url: `${GROUP}1.ts`, window: 0 },
+    ...{ attestation: sampleAttestation(), seal: "s".repeat(43), holders: [] },
+  },
   { type: "attested", attestation: sampleAttestation() },
   { type: "neighbours", neighbourhood },
   { type: "error", q: 1, code: "index/refused", message: "Cannot join" },
 ];
 
 /** Keys that a message may lack; all others are required. */
-const OPTIONAL = ["attestation", "refused", "username", "credential"];
+const OPTIONAL = ["attestation", "seal", "refused", "username", "credential"];
 const OPTIONAL_OF: Record<string, readonly string[]> = {
   error: ["q"],
   joined: ["neighbourhood"],
