@@ -4,6 +4,7 @@ import { control } from "./control.mjs";
 import { hit } from "./hit.mjs";
 import { passthrough } from "./passthrough.mjs";
 import { redis } from "./redis.mjs";
+import { seal } from "./seal.mjs";
 import { unmatched } from "./unmatched.mjs";
 
-export const benchmarks = { control, passthrough, hit, cache, unmatched, redis };
+export const benchmarks = { control, passthrough, hit, cache, unmatched, redis, seal };
