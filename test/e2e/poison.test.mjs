@@ -113,8 +113,13 @@ async function hashesOnDisk() {
   if (!made) return [];
   const database = await settled(indexedDB.open("nearcast-pieces"));
   try {
-    const pieces = await settled(database.transaction("pieces").objectStore("pieces").getAll());
-    const digests = pieces.map((piece) => crypto.subtle.digest("SHA-256", piece));
+    const store = database.transaction("pieces").objectStore("pieces");
+    const [keys, records] = await Promise.all([store.getAllKeys(), store.getAll()].map(settled));
+    const record = new Map(keys.map((key, index) => [key, records[index]]));
+    const digests = keys
+      .filter((key) => !key.endsWith(" tail"))
+      .map((key) => new Blob([record.get(key), record.get(`${key} tail`) ?? ""]).arrayBuffer())
+      .map(async (piece) => crypto.subtle.digest("SHA-256", await piece));
     return (await Promise.all(digests)).map((digest) =>
       Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join(""),
     );

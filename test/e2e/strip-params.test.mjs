@@ -91,7 +91,8 @@ async function countPieces() {
     });
   const database = await settled(indexedDB.open("nearcast-pieces"));
   try {
-    return await settled(database.transaction("pieces").objectStore("pieces").count());
+    const store = database.transaction("pieces").objectStore("pieces");
+    return (await settled(store.getAllKeys())).filter((key) => !key.endsWith(" tail")).length;
   } finally {
     database.close();
   }

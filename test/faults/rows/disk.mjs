@@ -24,9 +24,9 @@ const piecesOnDisk = (page) =>
     const database = await opened.promise;
     try {
       const counted = Promise.withResolvers();
-      const count = database.transaction("pieces").objectStore("pieces").count();
-      count.onsuccess = () => counted.resolve(count.result);
-      return await counted.promise;
+      const keys = database.transaction("pieces").objectStore("pieces").getAllKeys();
+      keys.onsuccess = () => counted.resolve(keys.result);
+      return (await counted.promise).filter((key) => !key.endsWith(" tail")).length;
     } finally {
       database.close();
     }

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { clear, createStore } from "idb-keyval";
+import { clear, createStore, keys, set, values } from "idb-keyval";
 import { PieceSet } from "../../../src/core/piece-set.js";
 import { piecesOfWindow, windowOf } from "../../../src/protocol/asset.js";
 import { PIECE_BYTES, WINDOW_PIECES } from "../../../src/protocol/limits.js";
@@ -93,6 +93,26 @@ describe("piece-store", () => {
     expect(await store.readPieces(asset.assetId, asset.length, 1, 2)).to.have.length(1);
     expect(await store.readPieces("another asset", asset.length, 0, 6)).to.deep.equal([]);
     expect(errors).to.deep.equal([]);
+  });
+
+  it("PieceStore makes no record so large that the browser gives it a file of its own", async () => {
+    const { store, save } = await setUp();
+    const asset = await makeAsset(2 * PIECE_BYTES + 61_440);
+    await save(asset, [0, 1, 2]);
+    const pieces = createStore("nearcast-pieces", "pieces");
+    const records = await values<Uint8Array>(pieces);
+    expect(records.map(({ buffer }) => buffer.byteLength)).to.have.members([
+      ...[61_440, 4_096, 61_440, 4_096, 61_440],
+    ]);
+    // As earlier versions wrote it.
+    await set(`${asset.assetId} 0`, asset.pieceOf(0), pieces);
+    const read = await store.readPieces(asset.assetId, asset.length, 0, 3);
+    expect(read.map(({ piece, bytes }) => sameBytes(bytes, asset.pieceOf(piece)))).to.deep.equal([
+      ...[true, true, true],
+    ]);
+    store.remove(asset.assetId, 0);
+    await store.settled();
+    expect(await keys(pieces), "tails go with their heads").to.deep.equal([]);
   });
 
   it("PieceStore.findAsset() finds a fresh asset by its URL", async () => {
