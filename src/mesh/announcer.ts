@@ -24,6 +24,8 @@ const WINDOWS_MAX = 1_024;
 
 export class Announcer {
   readonly #options: AnnouncerOptions;
+  /** Kept, as to parse a URL for each piece is much of what a piece costs. */
+  readonly #groups = new WeakMap<TrustedAsset, string>();
   #serving = true;
 
   constructor(options: AnnouncerOptions) {
@@ -42,9 +44,17 @@ export class Announcer {
 
   pieceAdded(asset: TrustedAsset, piece: number): void {
     const { library, gossip, index } = this.#options;
-    index()?.consumed(groupOf(asset.url), PIECE_BYTES);
+    index()?.consumed(this.#groupOf(asset), PIECE_BYTES);
     gossip.added(asset, piece);
     if (library.holdsWindow(asset, windowOf(piece))) index()?.announce(asset.assetId);
+  }
+
+  #groupOf(asset: TrustedAsset): string {
+    const known = this.#groups.get(asset);
+    if (known !== undefined) return known;
+    const group = groupOf(asset.url);
+    this.#groups.set(asset, group);
+    return group;
   }
 
   piecesGone(assetId: string): void {

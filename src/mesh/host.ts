@@ -103,6 +103,8 @@ export class MeshHost {
         onAdded: (asset, piece) => this.#announcer.pieceAdded(asset, piece),
         onGone: (assetId) => this.#announcer.piecesGone(assetId),
       },
+      busy: () => !this.#exchange.idle,
+      deviceGib: (navigator as { readonly deviceMemory?: number }).deviceMemory,
     });
     this.#planner = new Planner({ random, hopeful: () => this.#hopeful() });
     this.#gossip = new HaveGossip({

@@ -63,6 +63,7 @@ export function makeLibrary() {
     store: store as unknown as PieceStore,
     trust,
     handlers: { onAdded: (_asset, piece) => void announced.push(piece), onGone: () => undefined },
+    busy: () => false,
   });
   return { clock, trust, library, stored, announced };
 }

@@ -17,10 +17,19 @@ export interface LibraryHandlers {
   onGone(assetId: string): void;
 }
 
-/** The last minute or so of what this viewer watched: what neighbours ask for. */
-const MEMORY_MAX_BYTES = 32 * 2 ** 20;
+/**
+ * The last minute or so of what this viewer watched: what neighbours ask for. A piece from disk costs its peer's
+ * holder as much of the processor as sending it does.
+ */
+const MEMORY_BYTES = { perDeviceGib: 8 * 2 ** 20, min: 16 * 2 ** 20, max: 64 * 2 ** 20 };
+/** Where the browser does not say how much memory the device has. */
+const ASSUMED_DEVICE_GIB = 4;
 /** Pieces of a window are written together after this pause. */
 const WRITE_DELAY_MS = 200;
+/** While a page waits for bytes nothing is written, up to 5 s: the disk takes as much of the processor as the mesh. */
+const POSTPONED_MAX = 25;
+/** More than this does not wait in memory. */
+const UNWRITTEN_MAX_BYTES = 16 * 2 ** 20;
 
 interface Writing {
   readonly window: AttestedWindow;
@@ -33,14 +42,32 @@ export class PieceLibrary {
   readonly #handlers: LibraryHandlers;
   readonly #have = new Map<string, PieceSet>();
   readonly #memory = new Map<string, VerifiedPiece>();
+  readonly #memoryMaxBytes: number;
   #memoryBytes = 0;
   readonly #writing = new Map<string, Writing>();
+  readonly #busy: () => boolean;
+  #unwrittenBytes = 0;
+  #postponed = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(options: { store: PieceStore; trust: Trust; handlers: LibraryHandlers }) {
+  /**
+   * @param options.busy Whether a page waits for bytes.
+   * @param options.deviceGib Memory of the device, if the browser tells.
+   */
+  constructor(options: {
+    readonly store: PieceStore;
+    readonly trust: Trust;
+    readonly handlers: LibraryHandlers;
+    readonly busy: () => boolean;
+    readonly deviceGib?: number | undefined;
+  }) {
     this.#store = options.store;
     this.#trust = options.trust;
     this.#handlers = options.handlers;
+    this.#busy = options.busy;
+    const { perDeviceGib, min, max } = MEMORY_BYTES;
+    const shareBytes = (options.deviceGib ?? ASSUMED_DEVICE_GIB) * perDeviceGib;
+    this.#memoryMaxBytes = Math.min(max, Math.max(min, shareBytes));
   }
 
   /** Takes over what earlier pages of this profile stored. */
@@ -127,7 +154,7 @@ export class PieceLibrary {
     this.#memory.set(keyOf(piece.assetId, piece.piece), piece);
     this.#memoryBytes += piece.bytes.byteLength;
     for (const key of this.#memory.keys()) {
-      if (this.#memoryBytes <= MEMORY_MAX_BYTES) break;
+      if (this.#memoryBytes <= this.#memoryMaxBytes) break;
       this.#forget(key);
     }
   }
@@ -147,13 +174,26 @@ export class PieceLibrary {
       this.#writing.set(key, writing);
     }
     writing.pieces.push({ piece, bytes });
-    this.#timer ??= setTimeout(() => this.flush(), WRITE_DELAY_MS);
+    this.#unwrittenBytes += bytes.byteLength;
+    if (this.#unwrittenBytes >= UNWRITTEN_MAX_BYTES) this.flush();
+    else this.#timer ??= setTimeout(() => this.#due(), WRITE_DELAY_MS);
+  }
+
+  #due(): void {
+    this.#timer = undefined;
+    if (this.#busy() && ++this.#postponed < POSTPONED_MAX) {
+      this.#timer = setTimeout(() => this.#due(), WRITE_DELAY_MS);
+    } else {
+      this.flush();
+    }
   }
 
   /** Hands everything that waits to the store. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#postponed = 0;
+    this.#unwrittenBytes = 0;
     for (const { window, pieces } of this.#writing.values()) this.#save(window, pieces);
     this.#writing.clear();
   }

@@ -24,6 +24,7 @@ async function openLibrary(asset: TestAsset, { attest = true } = {}) {
   const library = new PieceLibrary({
     ...{ store, trust },
     handlers: { onAdded: () => undefined, onGone: (assetId) => void gone.push(assetId) },
+    busy: () => false,
   });
   if (attest)
     for (const attestation of asset.attestations) await trust.restore(attestation, asset.seal);

@@ -16,7 +16,11 @@ import { sameBytes } from "../../support/waiting.js";
 const NOW_MS = 1_700_000_010_000;
 
 /** A library on a store that is a map, and a trust that knows `asset`. */
-async function setUp(asset: TestAsset, stored: readonly StoredWindow[] = []) {
+async function setUp(
+  asset: TestAsset,
+  stored: readonly StoredWindow[] = [],
+  options: { busy?: () => boolean; deviceGib?: number } = {},
+) {
   const onDisk = new Map<number, Uint8Array<ArrayBuffer>>();
   const saved: { window: Omit<StoredWindow, "usedMs">; pieces: readonly StoredPiece[] }[] = [];
   const savedAssets: StoredAsset[] = [];
@@ -45,6 +49,7 @@ async function setUp(asset: TestAsset, stored: readonly StoredWindow[] = []) {
       onAdded: (_asset, piece) => void added.push(piece),
       onGone: (assetId) => void gone.push(assetId),
     },
+    ...{ busy: () => false, ...options },
   });
   const trusted = await trust.restore(asset.attestations[0] as Attestation);
   for (const attestation of asset.attestations) await trust.restore(attestation);
@@ -113,6 +118,53 @@ describe("piece-library", () => {
       expect([...(saved[2]?.window.bits ?? [])][0]).to.equal(0b1110_0000);
       expect(timers.pending).to.equal(0);
     });
+  });
+
+  it("PieceLibrary writes nothing while a page waits, until 5 s or 16 MiB are over", async () => {
+    await withFakeTimers(async (timers) => {
+      const asset = await makeAsset(300 * PIECE_BYTES);
+      let busy = true;
+      const { library, trusted, saved } = await setUp(asset, [], { busy: () => busy });
+      const written = () => saved.splice(0).flatMap(({ pieces }) => pieces).length;
+      library.add(trusted, await asset.verified(0));
+      await timers.advance(4_999);
+      expect(written(), "somebody waits").to.equal(0);
+      await timers.advance(1);
+      expect(written(), "for too long").to.equal(1);
+      library.add(trusted, await asset.verified(1));
+      await timers.advance(4_800);
+      expect(written(), "the patience is whole again").to.equal(0);
+      busy = false;
+      await timers.advance(200);
+      expect(written(), "nobody waits").to.equal(1);
+      busy = true;
+      for (let piece = 2; piece < 257; piece++) library.add(trusted, await asset.verified(piece));
+      expect(written(), "less than 16 MiB").to.equal(0);
+      library.add(trusted, await asset.verified(257));
+      expect(written(), "16 MiB").to.equal(256);
+      expect(timers.pending).to.equal(0);
+    });
+  });
+
+  it("PieceLibrary keeps as much in memory as the device can spare, 16 to 64 MiB", async () => {
+    const asset = await makeAsset(1_100 * PIECE_BYTES);
+    for (const [deviceGib, pieces] of [
+      [0.25, 256],
+      [3, 384],
+      [8, 1_024],
+      [64, 1_024],
+    ] as const) {
+      const { library, trusted, reads } = await setUp(asset, [], { deviceGib });
+      const count = Math.min(1_100, pieces + 1);
+      for (let piece = 0; piece < count; piece++) {
+        library.add(trusted, await asset.verified(piece));
+      }
+      await library.read(trusted, 1);
+      expect(reads, `${deviceGib} GiB`).to.deep.equal([]);
+      await library.read(trusted, 0);
+      expect(reads, `${deviceGib} GiB`).to.deep.equal([0]);
+      library.flush();
+    }
   });
 
   it("PieceLibrary.read() gives nothing of an expired window, not even from memory (R10)", async () => {
