@@ -262,6 +262,7 @@ export class MeshHost {
       playback: () => this.#showing.playbackFor(want),
       attest: (url, window) => this.#attestations.find(url, window),
       hopeful: () => this.#hopeful(),
+      alone: () => !this.#planner.linked && !this.#expectsLinks,
       run: (commands) => this.#exchange.run(commands),
       onPlanned: (asset) => this.#showing.planned(want, asset, port, session.closed),
       onError: this.#options.handlers.onError,
@@ -335,16 +336,22 @@ export class MeshHost {
 
   /** Links or answers are on their way that may change who holds what. */
   #hopeful(): boolean {
-    const { reachable, newcomer, index } = this.#membership;
+    const { reachable, index } = this.#membership;
     if (!reachable) return false;
     // With one link open the election can begin: who is linked later hears the claims that stand (5.2 copies of a
     // crowd's second segment when all were waited for, then 2.4).
     const alone = !this.#planner.linked;
     return (
-      (alone && (newcomer || this.#neighbours.pending)) ||
+      (alone && this.#expectsLinks) ||
       (index?.asking ?? false) ||
       this.#gossip.fresh(this.#options.now())
     );
+  }
+
+  /** The server may still say who is there, or a link is on its way. */
+  get #expectsLinks(): boolean {
+    const { reachable, newcomer } = this.#membership;
+    return reachable && (newcomer || this.#neighbours.pending);
   }
 
   /** What linked peers bring, in bytes per second, as far as it was measured. */

@@ -118,6 +118,11 @@ export interface Want extends Envelope {
   readonly range: { readonly start: number; readonly end?: number } | undefined;
   /** The bytes will act in the page: only the publisher's signature will do (rule R7). */
   readonly active: boolean;
+  /**
+   * The origin was asked so many milliseconds ago and answers: by the host's last word nobody was there to help. The
+   * response passes through, and may be taken over.
+   */
+  readonly passingMs?: number;
 }
 
 /** Host → worker on the port of one {@link Want}. */
@@ -126,9 +131,15 @@ export type HostMessage =
   | { readonly type: "accept" }
   /**
    * Pass the request through; with `observe`, show the host what the origin sends, and ask for at most
-   * `openMaxBytes` of an open-ended range: the mesh may be ready for the next part.
+   * `openMaxBytes` of an open-ended range: the mesh may be ready for the next part. `alone`: nobody is linked or about
+   * to be, so for the next requests the worker need not wait for a plan.
    */
-  | { readonly type: "origin"; readonly observe: boolean; readonly openMaxBytes: number }
+  | {
+      readonly type: "origin";
+      readonly observe: boolean;
+      readonly openMaxBytes: number;
+      readonly alone: boolean;
+    }
   /** Answer from pieces: status and headers come from `asset`. */
   | {
       readonly type: "mesh";

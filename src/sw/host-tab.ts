@@ -60,6 +60,16 @@ export function sendWant({ client }: HostTab, want: Want | PaceQuestion): Messag
   return port1;
 }
 
+/** By then a page has its first bytes. */
+const LATER_MS = 20;
+
+/** The same a moment later: posted at once, a want costs worker and page some milliseconds just when they pass bytes on. */
+export function sendWantLater({ client }: HostTab, want: Want): MessagePort {
+  const { port1, port2 } = new MessageChannel();
+  setTimeout(() => client.postMessage(want, [port2]), LATER_MS);
+  return port1;
+}
+
 /**
  * Asks the host how fast a body may reach its player.
  *

@@ -24,15 +24,17 @@ import {
   firstPlan,
   type HostTab,
   sendWant,
+  sendWantLater,
   tellUsed,
 } from "./host-tab.js";
 import { Pacer, paced } from "./paced.js";
 import { keepAlive } from "./pages.js";
-import { cappedRange, type MeshPlan, observed } from "./pass-through.js";
+import { cappedRange, type MeshPlan, type OriginPlan, observed } from "./pass-through.js";
 import { requestFor } from "./range-request.js";
 import { hasUnusualRange } from "./request-facts.js";
 import { RequestMeter } from "./request-meter.js";
 import { corsAllows, type ResponseHead, responseHead } from "./response-head.js";
+import { Solitude } from "./solitude.js";
 import { WHOLE_MAX_BYTES, wholeIf } from "./whole-body.js";
 import { within } from "./within.js";
 
@@ -78,6 +80,7 @@ export class MeshFirst extends Strategy {
   readonly #store: PieceReader;
   readonly #stripParams: () => readonly string[];
   readonly #disk = new DiskPatience();
+  readonly #solitude = new Solitude();
 
   constructor({ onError = () => undefined, stripParams = () => [] }: MeshFirstOptions = {}) {
     super();
@@ -94,7 +97,7 @@ export class MeshFirst extends Strategy {
     return (
       (await this.#attempt(() => this.#fromStore(exchange))) ??
       (await this.#attempt(() => this.#fromMesh(exchange))) ??
-      this.#fromOrigin(exchange, undefined, undefined)
+      this.#fromOrigin(exchange)
     );
   }
 
@@ -175,13 +178,19 @@ export class MeshFirst extends Strategy {
   async #fromMesh(exchange: Exchange): Promise<Response | undefined> {
     const host = await exchange.host;
     if (!host || exchange.authorisation.denied) return undefined;
+    const { request, range, url } = exchange;
+    const alone = this.#solitude.covers(host.client.id, url, performance.now());
+    // An open range may have to be shortened, and a body with a digest is not shown: both by the plan.
+    const plain = request.integrity === "" && (!range || range.end !== undefined);
+    if (alone && plain) return this.#fromOrigin(exchange, { untold: host });
     const port = sendWant(host, wantOf(exchange));
-    const plan = await firstPlan(port, host, exchange.request.signal);
+    const plan = await firstPlan(port, host, request.signal);
     if (plan?.type === "origin") {
+      this.#agreed(host, plan);
       const range = plan.observe ? cappedRange(exchange.range, plan.openMaxBytes) : undefined;
       const shown = plan.observe && exchange.request.integrity === "";
       if (plan.observe && !shown) port.postMessage({ type: "end", complete: false });
-      return this.#fromOrigin(exchange, range, shown ? { host, port } : undefined);
+      return this.#fromOrigin(exchange, { range, line: shown ? { host, port } : undefined });
     }
     if (plan?.type === "mesh") return this.#deliver(exchange, host, port, plan);
     port.postMessage({ type: "end", complete: false });
@@ -251,20 +260,40 @@ export class MeshFirst extends Strategy {
     });
   }
 
-  /** The network's answer, whatever it is; only this may reject. */
+  /**
+   * The network's answer, whatever it is; only this may reject.
+   *
+   * @param range Asked for instead of the page's own.
+   * @param line To the host that is shown the answer.
+   * @param untold A host that hears of the request with its answer.
+   */
   async #fromOrigin(
     exchange: Exchange,
-    range: AskedRange | undefined,
-    line: Line | undefined,
+    {
+      range,
+      line: given,
+      untold,
+    }: {
+      readonly range?: AskedRange | undefined;
+      readonly line?: Line | undefined;
+      readonly untold?: HostTab;
+    } = {},
   ): Promise<Response> {
     const { request, meter } = exchange;
+    const askedMs = performance.now();
+    let line = given;
     try {
       const response = await fetch(range ? requestFor(request, range, request.signal) : request);
+      if (untold) {
+        const want = { ...wantOf(exchange), passingMs: performance.now() - askedMs };
+        line = { host: untold, port: sendWantLater(untold, want) };
+      }
       const onEnd = () => void meter.end(response.status);
       return observed(response, {
         port: line?.port,
         onBytes: (source, bytes) => meter.count(source, bytes),
         onEnd,
+        onAgreed: (plan) => line && this.#agreed(line.host, plan),
         pacer: request.destination === "" ? exchange.pacer : undefined,
         takeOver: (asset, rest) => this.#delivery(exchange, line as Line, asset, rest, onEnd),
       });
@@ -273,6 +302,10 @@ export class MeshFirst extends Strategy {
       void meter.end(0);
       throw error;
     }
+  }
+
+  #agreed({ client }: HostTab, { alone }: OriginPlan): void {
+    this.#solitude.heard(client.id, alone, performance.now());
   }
 
   /** Another origin's bytes only where that origin lets the site read them (rules R35, R36). */

@@ -12,6 +12,7 @@ import { PieceCutter, sameValidators } from "./origin-reader.js";
 import { type Pacer, paced } from "./paced.js";
 
 export type MeshPlan = Extract<HostMessage, { type: "mesh" }>;
+export type OriginPlan = Extract<HostMessage, { type: "origin" }>;
 
 /** Statuses of which no Response with a body can be made (Fetch, null body status), though a 204 comes with one. */
 const unmakable = (status: number) => [204, 205, 304].includes(status) || status > 599;
@@ -23,6 +24,8 @@ export interface PassThroughOptions {
   readonly onEnd: () => void;
   /** For what is taken over, if a player may be reading. */
   readonly pacer?: Pacer | undefined;
+  /** The host agrees that the origin is right: said only where it was not waited for. */
+  readonly onAgreed?: (plan: OriginPlan) => void;
   /** Makes what goes on with the bytes `rest` of the asset; it owns the port from then on and ends the request. */
   readonly takeOver: (asset: MeshPlan, rest: ByteRange) => Delivery;
 }
@@ -88,6 +91,7 @@ class PassingBody {
       if (data.type === "pace") this.#options.pacer?.advise(data);
       else if (this.#delivery) this.#delivery.receive(data);
       else if (data.type === "mesh") this.#takeOver(data);
+      else if (data.type === "origin") this.#agreed(data);
     };
   }
 
@@ -111,8 +115,8 @@ class PassingBody {
         controller.close();
         return this.#end(true);
       }
-      if (!this.#delivery) this.#passed(value);
       controller.enqueue(value);
+      if (!this.#delivery) this.#passed(value);
     } catch (error) {
       if (reader !== this.#reader) return await this.#pull(controller);
       controller.error(error);
@@ -124,6 +128,13 @@ class PassingBody {
     this.#passedBytes += chunk.byteLength;
     this.#cutter?.push(chunk);
     this.#options.onBytes("origin", chunk.byteLength);
+  }
+
+  #agreed(plan: OriginPlan): void {
+    this.#options.onAgreed?.(plan);
+    if (plan.observe) return;
+    this.#port?.close(); // as the host has done
+    this.#port = undefined;
   }
 
   /** The rest comes from pieces, if it is the rest of the same version (rule R9). */

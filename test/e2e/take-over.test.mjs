@@ -90,3 +90,39 @@ test("a response whose head comes late is taken over too", async (t) => {
   const { bytes } = await stats(newcomer);
   assert.ok(bytes.mesh > 0.8 * length, `the peer brought the rest: ${JSON.stringify(bytes)}`);
 });
+
+test("a lone viewer's request does not wait for its host, which learns from it all the same", async (t) => {
+  const asked = [];
+  const rig = await openRig({
+    intercept: (req) => {
+      asked.push(req.url);
+      return false;
+    },
+  });
+  t.after(() => rig.close());
+  const profile = await rig.profile();
+  const host = await openBlank(profile, rig);
+  const guest = await openBlank(profile, rig);
+  const part = (name, range) =>
+    fetchIn(guest, `${FILM}?${name}`, { cache: "no-cache", headers: { range } });
+  let rounds = 0;
+  const firstOfTwo = async () => {
+    const round = ++rounds;
+    await part(`before-${round}`, "bytes=0-65535"); // the host answers, and says whether it is alone
+    asked.length = 0;
+    const busy = host.evaluate(() => {
+      const endMs = performance.now() + 500;
+      while (performance.now() < endMs);
+    });
+    // What a host must shorten waits for its word, for 100 ms if there is none.
+    await Promise.all([part(`open-${round}`, "bytes=0-"), part(`part-${round}`, "bytes=0-65535")]);
+    await busy;
+    return asked[0];
+  };
+  await soon(async () => (await firstOfTwo()).includes("part-"), "the host says that it is alone");
+  assert.equal((await stats(guest)).bytes.cache, 0);
+  await soon(async () => {
+    await fetchIn(guest, FILM, { headers: { range: "bytes=0-65535" } });
+    return (await stats(guest)).bytes.cache > 0;
+  }, "what passed by is held");
+});

@@ -41,6 +41,8 @@ export interface SessionOptions {
   readonly attest: (url: string, window: number) => Promise<void>;
   /** Whether links or answers are on their way that may change who holds what. */
   readonly hopeful: () => boolean;
+  /** Whether nobody is linked, and no link is on its way. */
+  readonly alone: () => boolean;
   readonly run: (commands: readonly Command[]) => void;
   /** The request is answered from pieces, from the start or from here on. */
   readonly onPlanned: (asset: TrustedAsset) => void;
@@ -84,7 +86,7 @@ export class DeliverySession {
     this.id = options.id;
     this.url = options.want.url;
     this.#options = options;
-    this.#startedMs = options.now();
+    this.#startedMs = options.now() - (options.want.passingMs ?? 0);
     this.#span = new AttestedSpan({
       active: options.want.active,
       attest: options.attest,
@@ -130,7 +132,9 @@ export class DeliverySession {
     if (attesting) await this.#patiently(attesting);
     if (this.closed.aborted) return;
     const asset = trust.find(url);
-    if (!asset || !attested() || !this.#answerable(asset)) {
+    // What passes already may be taken over later, if that is worth the bytes on their way.
+    const passes = this.want.passingMs !== undefined;
+    if (!asset || !attested() || passes || !this.#answerable(asset)) {
       const worthLearning = !this.want.active || trust.maySign(url);
       this.#passThrough(!trust.refused(url) && worthLearning);
       void (attesting ?? Promise.resolve())
@@ -336,7 +340,8 @@ export class DeliverySession {
     const joining = observe && this.#options.hopeful();
     this.#openMaxBytes = joining ? OPEN_RANGE_JOINING_MAX_BYTES : OPEN_RANGE_MAX_BYTES;
     this.#passing = observe;
-    this.#post({ type: "origin", observe, openMaxBytes: this.#openMaxBytes });
+    const alone = this.#options.alone();
+    this.#post({ type: "origin", observe, openMaxBytes: this.#openMaxBytes, alone });
     if (!observe) this.#close();
   }
 
@@ -390,7 +395,7 @@ export class DeliverySession {
 
   /** The request is over; what was observed may still wait for its attestation. */
   async #finish(complete: boolean): Promise<void> {
-    if (this.#passing && complete) this.#sampleOrigin();
+    if (!this.#planned && complete) this.#sampleOrigin();
     this.#close();
     await this.#learner.finish();
   }

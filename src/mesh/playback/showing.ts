@@ -97,6 +97,7 @@ export class Showing {
       type: "origin",
       observe: false,
       openMaxBytes: OPEN_RANGE_MAX_BYTES,
+      alone: false,
     };
     port.postMessage({ type: "accept" } satisfies HostMessage);
     port.postMessage(plan);

@@ -44,6 +44,7 @@ async function passThrough(answer: OriginAnswer, attestAfter = false, length = L
       now: () => 0,
       playback: () => undefined,
       hopeful: () => false,
+      alone: () => false,
       run: () => undefined,
       onPlanned: () => undefined,
     },

@@ -162,6 +162,21 @@ describe("pass-through", () => {
     await reader.cancel();
   });
 
+  it("observed() hears what a host says that was not waited for, and shows nothing to one that looks away", async () => {
+    for (const observe of [true, false]) {
+      const stage = takeOverStage({ chunkBytes: 20_000 });
+      const plan = { type: "origin", observe, openMaxBytes: 1, alone: true } as const;
+      stage.send(plan);
+      await until("the plan is heard", () => stage.agreed.length > 0);
+      const { bytes } = await readAll(stage.response.body as ReadableStream<Uint8Array>);
+      expect(sameBytes(bytes, BODY)).to.equal(true);
+      expect(stage.agreed).to.deep.equal([plan]);
+      expect(stage.count).to.deep.include({ origin: LENGTH, ends: 1 });
+      await settle();
+      expect(stage.told.some(({ type }) => type === "origin-piece")).to.equal(observe);
+    }
+  });
+
   it("observed() goes on from pieces wherever the host takes over, and lets the origin go", async () => {
     for (let seed = 1; seed <= 40; seed++) {
       const random = seeded(seed);
@@ -218,6 +233,7 @@ function takeOverStage(options: OriginOptions) {
   const told: DeliveryMessage[] = [];
   const count = { cache: 0, mesh: 0, origin: 0, ends: 0 };
   const cancelled: unknown[] = [];
+  const agreed: HostMessage[] = [];
   const { port1, port2 } = new MessageChannel();
   port2.onmessage = ({ data }: MessageEvent<DeliveryMessage>) => told.push(data);
   const given = new Response(
@@ -236,6 +252,7 @@ function takeOverStage(options: OriginOptions) {
   const response = observed(given, {
     port: port1,
     ...counts,
+    onAgreed: (plan) => agreed.push(plan),
     takeOver: ({ length, headers }, covered) =>
       new Delivery({
         ...{ length, headers, covered, port: port1, ...counts },
@@ -244,5 +261,5 @@ function takeOverStage(options: OriginOptions) {
       }),
   });
   const send = (message: HostMessage) => port2.postMessage(message);
-  return { response, told, count, cancelled, send };
+  return { response, told, count, cancelled, agreed, send };
 }
