@@ -4,11 +4,12 @@
  * there is none, nothing is limited. This module is pure.
  * @module
  */
+import { BLOCK_BYTES } from "../protocol/limits.js";
 
 /** What one viewer's uploads did lately. */
 export interface UplinkFacts {
   /**
-   * Round trip above the shortest, of the link that has least of it: a queue of our own shows on all links, a peer's
+   * Round trip above the shortest, less our own block's ({@link queueMsOf}), of the link that has least of it: a queue of our own shows on all links, a peer's
    * troubles on its own only. `undefined` if nothing was measured lately.
    */
   readonly extraMs: number | undefined;
@@ -16,6 +17,21 @@ export interface UplinkFacts {
   readonly urgent: boolean;
   /** What leaves now, in bytes per millisecond. */
   readonly rateBytesPerMs: number;
+}
+
+/** A line slower than this shows a queue, whatever our blocks take: 2.6 Mbit/s. */
+const BLOCK_MAX_MS = 50;
+
+/**
+ * How long the line's queue is: of the time by which a round trip was longer, that part which no other traffic has.
+ * A ping waits behind the block of ours that is being sent, and a line that is kept full by losses alone (a queue of
+ * 80 ms at 5 Mbit/s) would be held back for it.
+ *
+ * @param extraMs Round trip above the link's shortest.
+ * @param rateBytesPerMs What the uplink takes.
+ */
+export function queueMsOf(extraMs: number, rateBytesPerMs: number): number {
+  return Math.max(0, extraMs - Math.min(BLOCK_MAX_MS, BLOCK_BYTES / rateBytesPerMs));
 }
 
 /** Delay that uploads may cause: nobody notices, and the line stays full. */

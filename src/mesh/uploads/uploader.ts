@@ -4,7 +4,7 @@
  * and not the disk sets the pace.
  * @module
  */
-import { LATE_MS, UplinkRecord, UploadGovernor } from "../../engine/upload-governor.js";
+import { LATE_MS, queueMsOf, UplinkRecord, UploadGovernor } from "../../engine/upload-governor.js";
 import { UploadPolicy } from "../../engine/upload-policy.js";
 import { PIECE_BYTES } from "../../protocol/limits.js";
 import type { OutgoingPiece } from "../../protocol/seal.js";
@@ -49,8 +49,10 @@ export class Uploader {
   readonly #queues = new Map<PeerLink, LinkQueue>();
   #queuedBytes = 0;
   #sentBytes = 0;
-  /** Since when the uplink has been busy without a break, and what had left by then. */
-  #busy: { readonly sinceMs: number; readonly leftBytes: number } | undefined;
+  /** Since when the uplink is measured, what had left by then, and whether it ran empty meanwhile. */
+  #busy:
+    | { readonly sinceMs: number; readonly leftBytes: number; readonly idled: boolean }
+    | undefined;
   /** `false`: nothing is served (paused, data saver, hidden too long). */
   enabled = true;
 
@@ -95,10 +97,7 @@ export class Uploader {
     if (busyMs > 0 || queue.jobs.size >= INBOUND_REQUESTS_MAX) {
       return link.send({ type: "reject", id, reason: "busy", retryMs: Math.min(busyMs, 65_535) });
     }
-    // An uplink that was idle until now starts to be measured now.
-    if (this.#waitingBytes === 0) {
-      this.#busy = { sinceMs: this.#options.now(), leftBytes: this.#sentBytes };
-    }
+    if (this.#waitingBytes === 0) this.#measureIdle();
     this.#govern();
     const stop = new AbortController();
     this.#queuedBytes += PIECE_BYTES;
@@ -166,7 +165,8 @@ export class Uploader {
     const extras = [...this.#queues.keys()].map((link) => link.extraRttMs);
     const known = extras.filter((extra) => extra !== undefined);
     this.#governor.tick({
-      extraMs: known.length > 0 ? Math.min(...known) : undefined,
+      extraMs:
+        known.length > 0 ? queueMsOf(Math.min(...known), this.#policy.rateBytesPerMs) : undefined,
       urgent: this.#options.urgent?.() ?? false,
       rateBytesPerMs: Math.max(
         (this.#sentBytes - sentBytes) / (nowMs - atMs),
@@ -193,16 +193,39 @@ export class Uploader {
     const nowMs = this.#options.now();
     const bufferedBytes = this.#bufferedBytes;
     const leftBytes = this.#sentBytes - bufferedBytes;
-    const { sinceMs, leftBytes: before } = this.#busy ?? { sinceMs: nowMs, leftBytes };
+    const {
+      sinceMs,
+      leftBytes: before,
+      idled,
+    } = this.#busy ?? {
+      ...{ sinceMs: nowMs, leftBytes, idled: false },
+    };
     const drained = bufferedBytes === 0;
     const durationMs = nowMs - sinceMs;
     if (durationMs >= MEASURE_MS && leftBytes > before) {
-      if (drained) this.#policy.sampleAtLeast(leftBytes - before, durationMs);
+      if (drained || idled) this.#policy.sampleAtLeast(leftBytes - before, durationMs);
       else this.#policy.sample(leftBytes - before, durationMs);
-      this.#busy = { sinceMs: nowMs, leftBytes };
+      this.#busy = { sinceMs: nowMs, leftBytes, idled: false };
     } else {
-      this.#busy = { sinceMs, leftBytes: before };
+      this.#busy = { sinceMs, leftBytes: before, idled };
     }
+  }
+
+  /**
+   * Nothing waits: all that was sent has left, and the line took it in this time at most. One that was slow once, and
+   * is asked for single pieces since, would never be busy enough to be measured again (it went on to refuse every
+   * second piece at 1 Mbit/s of 5).
+   */
+  #measureIdle(): void {
+    const nowMs = this.#options.now();
+    const { sinceMs, leftBytes } = this.#busy ?? { sinceMs: nowMs, leftBytes: this.#sentBytes };
+    const durationMs = nowMs - sinceMs;
+    if (durationMs > 0 && durationMs < MEASURE_MS) {
+      this.#busy = { sinceMs, leftBytes, idled: true };
+      return;
+    }
+    this.#policy.sampleAtLeast(this.#sentBytes - leftBytes, durationMs);
+    this.#busy = { sinceMs: nowMs, leftBytes: this.#sentBytes, idled: false };
   }
 }
 

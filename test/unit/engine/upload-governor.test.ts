@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { UplinkRecord, UploadGovernor } from "../../../src/engine/upload-governor.js";
+import { queueMsOf, UplinkRecord, UploadGovernor } from "../../../src/engine/upload-governor.js";
 import { fc } from "../../support/properties.js";
 
 const healthy = { extraMs: 20, urgent: false, rateBytesPerMs: 1_000 };
@@ -32,6 +32,13 @@ describe("upload-governor", () => {
         return governor.limitBytesPerMs === undefined;
       }),
     );
+  });
+
+  it("queueMsOf() leaves out the time of one block of ours, 50 ms at most", () => {
+    expect(queueMsOf(106, 625), "5 Mbit/s").to.be.closeTo(79.8, 0.1);
+    expect(queueMsOf(20, 625)).to.equal(0);
+    expect(queueMsOf(200, 12_500), "100 Mbit/s").to.be.closeTo(198.7, 0.1);
+    expect(queueMsOf(500, 32), "a crawling line").to.equal(450);
   });
 
   it("UploadGovernor.tick() gives back a quarter at most, and half while the page waits", () => {

@@ -124,6 +124,40 @@ describe("uploader", () => {
     });
   });
 
+  it("Uploader learns that a line is faster than it was once, though it runs empty between pieces", async () => {
+    await withFakeTimers(async (timers) => {
+      const { uploader, ask } = await setUp(timers);
+      const peer = fakeLink();
+      const channel = peer.link as { bufferedBytes: number };
+      ask(peer.link, 1);
+      await settle();
+      channel.bufferedBytes = PIECE_BYTES;
+      await timers.advance(1_000);
+      ask(peer.link, 2); // the first took a second
+      await settle();
+      ask(peer.link, 3);
+      expect(uploader.rateBytesPerMs).to.be.closeTo(65.5, 0.1);
+      expect(
+        peer.frames.map(({ type }) => type),
+        "busy",
+      ).to.deep.equal(["reject"]);
+      for (let id = 4; id < 12; id++) {
+        channel.bufferedBytes = 0;
+        ask(peer.link, id);
+        await settle();
+        await timers.advance(110);
+      }
+      expect(uploader.rateBytesPerMs).to.be.within(500, 600);
+      // Many short pauses in a tenth of a second are one measurement, and never one of the buffers.
+      for (let id = 12; id < 112; id++) {
+        ask(peer.link, id);
+        await settle();
+        await timers.advance(11);
+      }
+      expect(uploader.rateBytesPerMs).to.be.within(4_000, 6_600);
+    });
+  });
+
   it("Uploader serves no more links at a time than allowed", async () => {
     await withFakeTimers(async (timers) => {
       const { ask } = await setUp(timers, { maxParallel: 2 });
