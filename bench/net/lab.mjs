@@ -1,6 +1,6 @@
 /**
  * Many homes on one machine: a network namespace per viewer and one for the site, joined by the user-space router
- * netsim.c with a rate, a delay, a loss and a queue per access link. Linux and root only.
+ * netsim.c with a rate, a delay, a loss, a disorder and a queue per access link. Linux and root only.
  *
  * Everything made here carries this process's id in its name, and only that is ever removed; it is removed after a
  * failure and after Ctrl+C too.
@@ -21,10 +21,10 @@ const CACHE = fileURLToPath(new URL("../../.cache/bench/", import.meta.url));
 const PORT = 8080;
 const LAB_MAX_S = 1_800;
 
-/** A home: 10 Mbit/s up, 30 down, 5 ms each way (20 ms between two homes), a queue of 80 ms, no loss. */
-export const HOME = { upKbit: 10_000, downKbit: 30_000, delayMs: 5, queueMs: 80, lossPpm: 0 };
+/** A home: 10 Mbit/s up, 30 down, 5 ms each way (20 ms between two homes), a queue of 80 ms, no loss, no disorder. */
+export const HOME = { upKbit: 10_000, downKbit: 30_000, delayMs: 5, queueMs: 80 };
 /** The site: no limit of its own, so a viewer is 10 ms away from it. */
-const DATA_CENTRE = { upKbit: 0, downKbit: 0, delayMs: 0, queueMs: 0, lossPpm: 0 };
+const DATA_CENTRE = { upKbit: 0, downKbit: 0, delayMs: 0, queueMs: 0 };
 
 /** @returns What is missing to run a lab here, in one line; `undefined` if nothing is. */
 export function labMissing() {
@@ -105,8 +105,11 @@ export class Lab {
 
   async #startRouter(nodes) {
     const program = compileRouter();
-    const lines = nodes.map(({ ns, address, upKbit, downKbit, delayMs, queueMs, lossPpm }) =>
-      [ns, address, upKbit, downKbit, delayMs, queueMs, lossPpm].join(":"),
+    const lines = nodes.map(({ lossPpm = 0, reorderPpm = 0, ...line }) =>
+      [
+        ...[line.ns, line.address, line.upKbit, line.downKbit, line.delayMs, line.queueMs],
+        ...[lossPpm, reorderPpm],
+      ].join(":"),
     );
     this.#router = spawn(program, [join(this.#folder, "traffic.json"), ...lines], {
       stdio: ["ignore", "pipe", "inherit"],

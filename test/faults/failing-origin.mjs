@@ -34,7 +34,8 @@ function cutAfter(bytes, res, end) {
   };
 }
 
-const HALF = 500_000;
+/** Where a body breaks off. */
+export const HALF = 500_000;
 export const closed = () => faulty((_, res) => cutAfter(HALF, res, () => res.socket?.end()));
 export const reset = () =>
   faulty((_, res) => cutAfter(HALF, res, () => res.socket?.resetAndDestroy()));

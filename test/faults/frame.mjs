@@ -40,7 +40,7 @@ import { linked, openBlank, openRig } from "../e2e/support/rig.mjs";
 /** What measuring itself costs: two pages and a CDN on two processors, and a worker in the way. */
 const NOISE_MS = 60;
 const FILES = 8;
-const FILE_BYTES = 2 ** 20;
+export const FILE_BYTES = 2 ** 20;
 /** A CDN as from a good line: the mesh has time to be useful, and a fault has time to hurt. */
 export const LINE = { rateBytesPerS: 4_000_000, delayMs: 40 };
 

@@ -1,6 +1,6 @@
 /**
- * A stage whose viewers live in homes of their own, in network namespaces: the line of the peer loses packets, the
- * victim's and its twin's does not. DevTools' own packet loss does not touch data channels that are open already.
+ * A stage whose viewers live in homes of their own, in network namespaces: the line of the peer loses packets or
+ * mixes up their order, the victim's and its twin's does not. DevTools' own packet loss does not touch data channels that are open already.
  * @module
  */
 import { rmSync } from "node:fs";
@@ -9,10 +9,10 @@ import { openPage } from "../../bench/support/browser.mjs";
 import { linked } from "../e2e/support/rig.mjs";
 import { LINE, makeFiles, timedFetch } from "./frame.mjs";
 
-/** @param lossPpm Packets of a million that the peer's line loses, each way. */
-export async function openLossyStage(lossPpm) {
+/** @param line Of the peer, as far as it is not like {@link HOME}: `lossPpm`, `reorderPpm`, each way. */
+export async function openLossyStage(line) {
   const { folder, hashes, paths } = makeFiles();
-  const lab = await Lab.open([{ ...HOME, lossPpm }, HOME], { root: folder });
+  const lab = await Lab.open([{ ...HOME, ...line }, HOME], { root: folder });
   const close = async () => {
     await lab.close();
     rmSync(folder, { recursive: true, force: true });

@@ -103,7 +103,12 @@ export async function openRig({
       headless: true,
       protocolTimeout: 240_000,
       ...(name === "firefox"
-        ? { browser: "firefox", executablePath: findFirefox(), extraPrefsFirefox: preferences }
+        ? {
+            browser: "firefox",
+            executablePath: findFirefox(),
+            args: ["--remote-allow-system-access"],
+            extraPrefsFirefox: preferences,
+          }
         : { executablePath: ensureChrome(), args: chromeArgs(), pipe: true }),
     });
     browsers.push(browser);
@@ -235,9 +240,9 @@ class Profile {
   }
 }
 
-/** What Firefox writes of a socket or a body that fails looks like an uncaught error, and is none. */
+/** What Firefox writes of a socket or a body that fails or is blocked looks like an uncaught error, and is none. */
 const BROWSERS_OWN =
-  /^Error: (Firefox can.t establish a connection to|The connection to|Failed to load .* A ServiceWorker|WebRTC: ICE failed)/;
+  /^Error: (Firefox can.t establish a connection to|The connection to|Failed to load .* A ServiceWorker|WebRTC: ICE failed|Cross-Origin Request Blocked|The resource at .* was blocked due to its Cross-Origin-Resource-Policy)/;
 
 /** Runs in the page: the SHA-256 of every body that a player received, by URL. */
 function recordSegments() {

@@ -1,6 +1,7 @@
 /** Rows 34 to 37: the disk is full, is cleared, never opens, or forgets bits. */
 import assert from "node:assert/strict";
 import { linked, soon, stats } from "../../e2e/support/rig.mjs";
+import { clearDatabases } from "../firefox.mjs";
 import { timedFetch, workerWith } from "../frame.mjs";
 
 const CHROMIUM = ["chromium"];
@@ -82,11 +83,24 @@ export const diskRows = [
     },
   },
   {
+    row: 34,
+    name: "the disk's quota is smaller than what there is to store",
+    allowedMs: 0,
+    browsers: ["firefox"],
+    // Kilobytes, for peers as well; with half a megabyte there would be no room for the worker itself.
+    preferences: { "dom.quotaManager.temporaryStorage.fixedLimit": 4_096 },
+    linked: 0,
+    check: async ({ victim }) => {
+      const { quota } = await victim.evaluate(() => navigator.storage.estimate());
+      assert.ok(quota <= 4_096 * 1_024, `the quota is ${quota} bytes`);
+    },
+  },
+  {
     row: 35,
     name: "the disk is cleared between requests",
     allowedMs: 0,
-    browsers: CHROMIUM,
-    inject: async ({ victim, rig }) => {
+    inject: async ({ victim, rig, browserName }) => {
+      if (browserName === "firefox") return clearDatabases(victim);
       const session = await victim.createCDPSession();
       const storageTypes = "indexeddb";
       await session.send("Storage.clearDataForOrigin", { origin: rig.url, storageTypes });
