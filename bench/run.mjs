@@ -23,7 +23,7 @@ ${Object.entries(BENCHMARKS)
 
   --runs N   runs of each (default ${LOOPBACK_RUNS}; 1 for abr, abr-peers and those marked [lab])
   --player P one player of abr and abr-peers (may be repeated; all four without it)
-  --play S   seconds of playing in a [lab] showing (default 60, at most 100)
+  --play S   seconds of playing in a [lab] showing (default 60, at most 150)
 
 Without names everything runs that can run here. [lab] needs Linux, root and gcc: each viewer is a browser of its own in
 a network namespace, behind an access link of 10 Mbit/s up, 30 Mbit/s down, 20 ms from home to home.`;
@@ -48,7 +48,7 @@ function readArguments(args) {
   const { help, player: players } = values;
   const stranger = players?.find((name) => !Object.hasOwn(PLAYERS, name));
   if (stranger) throw new Error(`--player: must be one of ${Object.keys(PLAYERS).join(", ")}`);
-  return { help, names, players, runs: whole("runs", 1_000), playS: whole("play", 100) ?? 60 };
+  return { help, names, players, runs: whole("runs", 1_000), playS: whole("play", 150) ?? 60 };
 }
 
 async function runOne(name, { runs, ...options }) {

@@ -37,6 +37,9 @@ export const DEFAULTS = {
   /** Packets lost, median over viewers; a link has the sum of its two ends. */
   lossMedian: 0.0003,
   lossSigma: 1.2,
+  /** Between viewers and the index. */
+  serverRttMinMs: 10,
+  serverRttMaxMs: 100,
   /** What the server needs to fetch and hash a segment that is asked of it for the first time. */
   attestMs: 150,
   sessionMedianS: 420,

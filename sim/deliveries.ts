@@ -6,6 +6,7 @@
 import { PieceSet } from "../src/core/piece-set.js";
 import { deadlineOf, patienceMs } from "../src/engine/deadline.js";
 import type { Command } from "../src/engine/planner.js";
+import { worthTakingOver } from "../src/engine/take-over.js";
 import { PIECE_BYTES } from "../src/protocol/limits.js";
 import { Attestations } from "./attestations.js";
 import type { Asset } from "./catalogue.js";
@@ -19,6 +20,12 @@ export interface Session {
   readonly asset: Asset;
   readonly openedMs: number;
   phase: "waiting" | "passing" | "planned" | "alone";
+  /** When the mesh took over what passed through before; the request's opening else. */
+  startedMs: number;
+  /** When the head of a response that passes through came; -1 before. */
+  headMs: number;
+  /** Piece after the last one that passed through. */
+  passed: number;
   /** Next piece that the page takes. */
   next: number;
   heardMs: number;
@@ -43,6 +50,10 @@ const TICK_MS = 100;
 const SILENCE_MS = 2_500;
 /** A viewer that came less than this ago is filling its buffer, with links still on their way. */
 const STARTING_MS = 10_000;
+/** A round trip to the index, as a rule. */
+const ATTESTATION_MS = 50;
+/** An origin that needs longer is worth an election at once. */
+const SLOW_ORIGIN_MS = 2_000;
 /** Before the length is known. */
 const EXPECTED_BYTES = 2 ** 20;
 
@@ -61,7 +72,7 @@ export class Deliveries {
     const { config, nowMs, mesh } = this.#world;
     const session: Session = {
       ...{ id: ++viewer.lastSession, asset, openedMs: nowMs, phase: "waiting" as const },
-      ...{ next: 0, heardMs: nowMs, alone: false },
+      ...{ next: 0, heardMs: nowMs, alone: false, startedMs: nowMs, headMs: -1, passed: 0 },
       ordered: new PieceSet(asset.pieceCount),
     };
     viewer.session = session;
@@ -77,7 +88,9 @@ export class Deliveries {
     if (viewer.attested.has(asset.index)) return this.decide(viewer, session.id);
     this.attestations.ask(viewer, asset);
     const originMs = viewer.planner.originMs(EXPECTED_BYTES);
-    const waitMs = patienceMs(nowMs, this.#deadlineMs(viewer, session), originMs);
+    const leastMs = viewer.planner.linked ? ATTESTATION_MS : 0;
+    const patientMs = patienceMs(nowMs, this.#deadlineMs(viewer, session), originMs);
+    const waitMs = Math.max(leastMs, patientMs);
     if (waitMs <= 0) return this.decide(viewer, session.id);
     this.#world.after(waitMs, KIND.decide, viewer.index, session.id);
   }
@@ -99,9 +112,44 @@ export class Deliveries {
     const { asset } = session;
     const pieces = { from: 0, to: asset.pieceCount };
     if (this.#have(viewer, asset).complete || planner.heldByPeers(asset.id, pieces)) return true;
-    if (this.#patientUntil(viewer, session) <= this.#world.nowMs) return false;
     const elects = this.#world.config.election === 1 && planner.linked;
+    if (this.#patientUntil(viewer, session) <= this.#world.nowMs) {
+      return elects && planner.originMs(asset.bytes) > SLOW_ORIGIN_MS;
+    }
     return this.#world.mesh.hopeful(viewer) || elects;
+  }
+
+  /** A response that passes through goes on from pieces once somebody can help (docs/decisions/0014). */
+  #reconsider(viewer: Viewer, session: Session): void {
+    const { asset, headMs, passed } = session;
+    const { nowMs, config, shell } = this.#world;
+    const { planner } = viewer;
+    const able = config.mesh && planner.linked && viewer.attested.has(asset.index) && headMs >= 0;
+    if (!able) return;
+    let heldPieces = 0;
+    for (let piece = passed; piece < asset.pieceCount; piece++) {
+      if (planner.heldByPeers(asset.id, { from: piece, to: piece + 1 })) heldPieces++;
+    }
+    const observed = { observedMs: nowMs - headMs, observedBytes: passed * PIECE_BYTES };
+    const restPieces = asset.pieceCount - passed;
+    const worth = worthTakingOver({
+      ...observed,
+      ...{ restPieces, heldPieces, restBytes: restPieces * PIECE_BYTES },
+      shared: planner.shared(asset.id, asset.pieceCount, nowMs),
+    });
+    if (!worth) return;
+    planner.sampleOrigin({
+      firstByteMs: headMs - session.openedMs,
+      bytes: Math.max(PIECE_BYTES, observed.observedBytes),
+      durationMs: observed.observedMs,
+    });
+    session.startedMs = nowMs;
+    session.next = passed;
+    session.heardMs = nowMs;
+    shell.run(viewer, planner.takeOver(asset.id, passed));
+    this.attestations.verifyLate(viewer, asset);
+    this.#world.trace(viewer, `takes ${asset.id} over at ${passed}`);
+    this.#plan(viewer, session);
   }
 
   #plan(viewer: Viewer, session: Session): void {
@@ -116,6 +164,7 @@ export class Deliveries {
       attestedTo: asset.pieceCount,
       deadlineMs: this.#deadlineMs(viewer, session),
       patientUntilMs: this.#patientUntil(viewer, session),
+      tookOver: session.headMs >= 0,
     };
     this.#world.shell.run(viewer, viewer.planner.open(request, have, this.#world.nowMs));
     this.#progress(viewer, session);
@@ -127,6 +176,19 @@ export class Deliveries {
     this.#world.stats.passedPieces += session.asset.pieceCount;
     this.#world.trace(viewer, `passes ${session.asset.id} through`);
     this.origin.start(viewer, session, { from: 0, to: session.asset.pieceCount });
+  }
+
+  /** What is being fetched from the origin for the viewer, as far as it is known to be worth sharing. */
+  claims(viewer: Viewer): { asset: number; from: number; to: number }[] {
+    const { session, planner, attested, traits } = viewer;
+    if (!session || !traits.uploads || this.#world.config.election === 0) return [];
+    const asset = session.asset.index;
+    if (session.phase === "planned") {
+      return planner.owed(session.id).map((run) => ({ asset, ...run }));
+    }
+    const rest = { from: session.passed, to: session.asset.pieceCount };
+    const passing = session.phase === "passing" && attested.has(asset) && rest.from < rest.to;
+    return passing ? [{ asset, ...rest }] : [];
   }
 
   /** The planner orders pieces of the origin. */
@@ -186,6 +248,7 @@ export class Deliveries {
     this.#world.after(TICK_MS, KIND.tick, viewer.index);
     guard.open(viewer, session.openedMs, session.asset);
     if (viewer.traits.manner === "flood") this.#flood(viewer, session.asset);
+    if (session.phase === "passing") this.#reconsider(viewer, session);
     if (session.phase !== "planned") return;
     viewer.planner.setDeadline(session.id, this.#deadlineMs(viewer, session));
     shell.run(viewer, viewer.planner.tick(nowMs));
@@ -290,13 +353,13 @@ export class Deliveries {
     const bytes = known ? session.asset.pieceCount * PIECE_BYTES : EXPECTED_BYTES;
     const originMs = viewer.planner.originMs(bytes);
     const playback = viewer.player.playback(nowMs);
-    return deadlineOf({ openedMs: session.openedMs, nowMs, playback, originMs });
+    return deadlineOf({ openedMs: session.startedMs, nowMs, playback, originMs });
   }
 
   #patientUntil(viewer: Viewer, session: Session): number {
     const originMs = viewer.planner.originMs(session.asset.pieceCount * PIECE_BYTES);
-    const { openedMs } = session;
-    return openedMs + patienceMs(openedMs, this.#deadlineMs(viewer, session), originMs);
+    const { startedMs } = session;
+    return startedMs + patienceMs(startedMs, this.#deadlineMs(viewer, session), originMs);
   }
 
   #have(viewer: Viewer, asset: Asset): PieceSet {

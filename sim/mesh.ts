@@ -259,6 +259,15 @@ export class Mesh {
     for (const [asset, have] of viewer.have) {
       if (have.size > 0) this.#tell(viewer, hearer, asset, 0, have.pieceCount);
     }
+    // What the origin is sending, for a neighbour that was not there when it was claimed.
+    for (const claim of this.#world.deliveries.claims(viewer)) {
+      viewer.claimedUntilMs = this.#world.nowMs + LEASE_MAX_MS + HEARD_MAX_MS;
+      this.#send(KIND.claim, viewer, hearer, {
+        ...claim,
+        ...{ hops: CLAIM_HOPS_MAX, bits: undefined },
+        mask: rangeMask(this.#world.catalogue.at(claim.asset).pieceCount, claim),
+      });
+    }
   }
 
   /** Who does not upload tells nobody what it holds. */

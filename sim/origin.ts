@@ -18,6 +18,8 @@ interface Run {
   readonly to: number;
   next: number;
   readonly startedMs: number;
+  /** It passes through: nobody needs it any more once the mesh has taken over. */
+  readonly passing: boolean;
   firstByteMs: number;
 }
 
@@ -35,7 +37,9 @@ export class Origin {
     const at = this.#free.pop() ?? this.#runs.length;
     const startedMs = this.#world.nowMs;
     session.ordered.addRange(from, to);
-    this.#runs[at] = { viewer, session, from, to, next: from - 1, startedMs, firstByteMs: 0 };
+    const passing = session.phase === "passing";
+    const run = { viewer, session, from, to, next: from - 1, startedMs, passing, firstByteMs: 0 };
+    this.#runs[at] = run;
     this.#world.stats.originRuns++;
     this.#world.after(viewer.traits.originFirstByteMs, KIND.origin, at);
   }
@@ -45,10 +49,16 @@ export class Origin {
     const run = this.#runs[at];
     if (!run) return;
     const { viewer, session } = run;
-    if (!viewer.alive || viewer.session !== session) return this.#release(at);
+    const over = viewer.session !== session || (run.passing && session.phase !== "passing");
+    if (!viewer.alive || over) return this.#release(at);
     if (this.#world.originDown) return this.#end(at, run, false);
-    if (run.next < run.from) run.firstByteMs = this.#world.nowMs - run.startedMs;
-    else this.#arrived(run);
+    if (run.next < run.from) {
+      run.firstByteMs = this.#world.nowMs - run.startedMs;
+      if (run.passing) session.headMs = this.#world.nowMs;
+    } else {
+      if (run.passing) session.passed = run.next + 1;
+      this.#arrived(run);
+    }
     if (viewer.session !== session) return this.#release(at);
     run.next++;
     if (run.next >= run.to || this.#needless(run)) return this.#end(at, run, true);
@@ -67,6 +77,8 @@ export class Origin {
     const sendMs = bytes / viewer.traits.originRate;
     const sentMs = Math.max(readyMs, Math.max(viewer.originFreeMs, nowMs) + sendMs);
     viewer.originFreeMs = sentMs;
+    // What a capped origin sends late must not keep peers' bytes from the downlink until then.
+    if (config.originCap > 0) return queue.push(sentMs, KIND.origin, at);
     const receiveMs = bytes / viewer.traits.downlink;
     viewer.downlinkFreeMs = Math.max(
       sentMs,

@@ -72,7 +72,7 @@ export function traitsOf(config: SimConfig, index: number): Traits {
     downlink: Math.max(bytesPerMs(2), downlink),
     originRate: Math.max(bytesPerMs(1), Math.min(originRate, downlink)),
     originFirstByteMs: logNormal(random, config.originFirstByteMs, 0.4),
-    serverRttMs: between(random, 10, 100),
+    serverRttMs: between(random, config.serverRttMinMs, config.serverRttMaxMs),
     loss: Math.min(0.05, logNormal(random, config.lossMedian / 2, config.lossSigma)),
     uploads: random() >= config.noUploadShare,
     hidden: random() < config.hiddenShare,

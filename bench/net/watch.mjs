@@ -74,6 +74,7 @@ export async function watch({
       off,
       viewers: stayed,
       gone,
+      leftAtMs: events.map(([atS]) => startMs + atS * 1_000),
       counts: counts.media,
       paths: counts.paths,
       traffic: lab.traffic,
@@ -106,7 +107,7 @@ async function recordOf({ index, page }) {
 }
 
 /** The figures of a showing. */
-export function measure({ viewers, gone, paths, counts, busy }) {
+export function measure({ viewers, gone, leftAtMs, paths, counts, busy }) {
   const everybody = [...viewers, ...gone];
   const sizes = new Map();
   for (const { segments } of everybody)
@@ -125,11 +126,31 @@ export function measure({ viewers, gone, paths, counts, busy }) {
     latencyS: median(everybody.flatMap(({ latencies }) => latencies.slice(JOIN_MS / 1_000))),
     segmentMs: median(waits),
     slowestMs: Math.max(...waits),
+    ...leaving(viewers, leftAtMs),
     playedS: sum(everybody.map(({ playedS }) => playedS)),
     busy,
     perSegment: Object.fromEntries(
       [...sizes].map(([name, bytes]) => [name, copiesOf(paths, name, bytes)]).sort(),
     ),
+  };
+}
+
+/** What somebody's leaving did to those who stayed: segments that were under way then, and those of all other times. */
+function leaving(viewers, leftAtMs) {
+  const loads = viewers.flatMap(({ openedAt, segments }) =>
+    segments.map(({ startMs, totalMs }) => ({ fromMs: openedAt + startMs, totalMs })),
+  );
+  const underWay = ({ fromMs, totalMs }) =>
+    leftAtMs.some((atMs) => fromMs <= atMs && fromMs + totalMs >= atMs);
+  const msOf = (some) => some.map(({ totalMs }) => totalMs);
+  const around = msOf(loads.filter(underWay));
+  const failed = ({ requests, errors }) =>
+    requests.filter(({ status }) => status === 0 || status >= 400).length +
+    errors.filter(({ text }) => /LoadError|LoadTimeOut/.test(text)).length;
+  return {
+    failed: sum(viewers.map(failed)),
+    leavingMs: Math.max(0, ...around),
+    addedMs: median(around) - median(msOf(loads.filter((load) => !underWay(load)))),
   };
 }
 

@@ -6,11 +6,18 @@
  */
 import type { PieceRange } from "../protocol/asset.js";
 
+/** Whether a claim is on a stream that passes through. */
+export function isStream({ from, to }: PieceRange): boolean {
+  return to - from > ORDER_PIECES;
+}
+
 interface Claim {
   readonly from: number;
   readonly to: number;
   readonly sinceMs: number;
   untilMs: number;
+  /** The peer took it back; remembered, so that to claim it again wins no time. */
+  withdrawn: boolean;
 }
 
 /** How long an origin needs, as far as this viewer knows. */
@@ -45,12 +52,14 @@ const ASSETS_MAX = 64;
 /** Claims of others that a viewer passes on: a stream needs some two a second, a flooder gets no more. */
 const RELAYS_PER_S = 8;
 const RELAYS_BURST = 32;
+/** A stream that passes through is claimed as a whole; where the origin is slow, orders are no longer than this. */
+const ORDER_PIECES = 4;
 /** Longer claims are not written down piece by piece, so that a peer may name any range. */
 const NARROW_PIECES = 16;
 
 /** What one peer fetches of one asset: its progress is progress with all of it. */
 interface Claimant {
-  readonly claims: Claim[];
+  claims: Claim[];
   renewedMs: number;
 }
 
@@ -81,7 +90,8 @@ export class Claims {
     const known = this.#of(assetId);
     const { from, to, own } = claim;
     if (from === to) {
-      known?.takeBack(peerId, nowMs);
+      // It is there and elects with the others: nobody need doubt what became of the pieces.
+      known?.takeBack(peerId, nowMs, { withdrawn: true });
       return false;
     }
     const claims = known ?? this.#open(assetId, nowMs);
@@ -131,6 +141,11 @@ export class Claims {
     for (const claims of this.#byAsset.values()) claims.takeBack(peerId, nowMs);
   }
 
+  /** Forgets whose streams were to bring an asset, but for those whom the caller keeps. */
+  forgetStreams(assetId: string, keeps: (peerId: string) => boolean): void {
+    this.#of(assetId)?.forgetStreams(keeps);
+  }
+
   #leaseMs(leastMs: number): number {
     return Math.min(LEASE_MAX_MS, Math.max(leastMs, LEASE_PIECES * this.#pace().pieceMs));
   }
@@ -140,13 +155,30 @@ export class Claims {
     return (this.endMs(assetId, piece) ?? 0) > nowMs;
   }
 
-  /** Whether somebody has not brought the piece in the time in which the origin would have: no claim on it counts then. */
-  overdue(assetId: string, piece: number, nowMs: number): boolean {
+  /**
+   * Whether somebody has not brought the piece in the time in which the origin would have: no claim on it counts then.
+   * What has come of a claim so far counts from when it came: where many share a slow origin, a piece that is fetched
+   * twice delays everybody's next one.
+   *
+   * @param holds Whether the peer has said that it holds that piece.
+   */
+  overdue(
+    assetId: string,
+    piece: number,
+    { nowMs, holds }: { nowMs: number; holds: (peerId: string, piece: number) => boolean },
+  ): boolean {
     const { firstByteMs, pieceMs } = this.#pace();
+    const allowedMs = LATE_FACTOR * pieceMs;
     const claims = this.#of(assetId)?.on(piece) ?? [];
-    return claims.some(({ from, sinceMs, untilMs }) => {
+    return claims.some(({ peerId, progressMs, claim: { from, sinceMs, untilMs } }) => {
       if (untilMs + REMEMBERED_MS <= nowMs) return false;
-      return nowMs > sinceMs + firstByteMs + LATE_FACTOR * (piece - from + 1) * pieceMs;
+      let next = from;
+      while (peerId !== undefined && next < piece && holds(peerId, next)) next++;
+      const startMs = sinceMs + firstByteMs;
+      // What came shows a slower line than expected, but not one without limit: a liar's word moves it only so far.
+      const cameMs = Math.min(progressMs, startMs + 2 * (next - from) * allowedMs);
+      const fromMs = Math.max(startMs + (next - from) * allowedMs, cameMs);
+      return nowMs > fromMs + (piece - next + 1) * allowedMs;
     });
   }
 
@@ -186,14 +218,16 @@ class AssetClaims {
     const same = known.find((claim) => claim.from === from && claim.to === to);
     if (same) {
       same.untilMs = Math.max(same.untilMs, untilMs);
-      return this.#raise(same);
+      if (!same.withdrawn) return this.#raise(same);
+      same.withdrawn = false;
+      return this.#recount();
     }
     const max = own ? CLAIMS_PER_PEER_MAX : RELAYED_MAX;
     if (known.length === max) {
       known.splice(0, max / 2);
       this.#recount();
     }
-    const claim = { from, to, sinceMs: nowMs, untilMs };
+    const claim = { from, to, sinceMs: nowMs, untilMs, withdrawn: false };
     known.push(claim);
     if (!narrow(claim)) this.#wide.push(claim);
     this.#raise(claim);
@@ -211,19 +245,35 @@ class AssetClaims {
     }
   }
 
-  takeBack(peerId: string, nowMs: number): void {
+  takeBack(peerId: string, nowMs: number, { withdrawn = false } = {}): void {
     let ended = false;
     for (const claim of this.#byPeer.get(peerId)?.claims ?? []) {
       if (claim.untilMs <= nowMs) continue;
       claim.untilMs = nowMs;
+      claim.withdrawn = withdrawn;
       ended = true;
     }
     if (ended) this.#recount();
   }
 
-  /** All claims on a piece, whether they hold or not. */
-  on(piece: number): Claim[] {
-    return this.#all().filter(({ from, to }) => piece >= from && piece < to);
+  forgetStreams(keeps: (peerId: string) => boolean): void {
+    for (const [peerId, claimant] of this.#byPeer) {
+      if (!keeps(peerId)) claimant.claims = claimant.claims.filter((claim) => !isStream(claim));
+    }
+    this.#relayed = this.#relayed.filter((claim) => !isStream(claim));
+    this.#recount();
+  }
+
+  /** All claims on a piece, whether they hold or not; `peerId` of those whose owner said so itself. */
+  on(piece: number): { peerId: string | undefined; progressMs: number; claim: Claim }[] {
+    const covering = (claims: readonly Claim[], progressMs: number, peerId?: string) =>
+      claims.flatMap((claim) =>
+        piece >= claim.from && piece < claim.to ? [{ peerId, progressMs, claim }] : [],
+      );
+    const own = [...this.#byPeer].flatMap(([peerId, { claims, renewedMs }]) =>
+      covering(claims, renewedMs, peerId),
+    );
+    return [...own, ...covering(this.#relayed, Number.NEGATIVE_INFINITY)];
   }
 
   endMs(piece: number): number | undefined {
@@ -284,11 +334,11 @@ class AssetClaims {
 
   /** A claim ends earlier than before, or is forgotten. */
   #recount(): void {
-    const all = this.#all();
+    const standing = this.#all().filter(({ withdrawn }) => !withdrawn);
     this.#ends.length = 0;
-    this.#wide = all.filter((claim) => !narrow(claim));
+    this.#wide = standing.filter((claim) => !narrow(claim));
     this.latestMs = Number.NEGATIVE_INFINITY;
-    for (const claim of all) this.#raise(claim);
+    for (const claim of standing) this.#raise(claim);
   }
 }
 

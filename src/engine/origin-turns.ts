@@ -116,7 +116,7 @@ export class OriginTurns {
 
   /** When a rank's turn comes: counted from the end of the wait for others, or from when the last fetcher fell silent. */
   #turnMs(request: RequestState, piece: number, claimedToMs: number, rank: number): number {
-    const { asked, openedMs, hopedMs, deadlineMs } = request;
+    const { asked, openedMs, hopedMs, wokeMs, deadlineMs } = request;
     const controlMs = Math.max(STEP_MIN_MS, 0.75 * this.#suppliers.rttMaxMs + 20);
     const spareMs = (deadlineMs - openedMs) * STEP_SPARE_RATIO;
     const stepMs = Math.min(STEP_MAX_MS, Math.max(controlMs, spareMs));
@@ -128,6 +128,8 @@ export class OriginTurns {
     return Math.max(
       Math.min(hopedMs + rank * stepMs, openedMs + TURN_MAX_MS),
       claimedToMs + doubtMs + Math.min(TURN_MAX_MS, rank * stepMs),
+      // A claim that ended while nobody listened may have been renewed.
+      inDoubt ? wokeMs + STEP_MIN_MS : wokeMs,
     );
   }
 
@@ -163,7 +165,9 @@ export class OriginTurns {
     const ranked = open.flatMap((piece) => {
       const claimedToMs = this.#claims.endMs(assetId, piece) ?? 0;
       if (claimedToMs > nowMs) {
-        const given = behind && this.#claims.overdue(assetId, piece, nowMs);
+        const holds = (peerId: string, held: number) =>
+          this.#suppliers.get(peerId)?.holds(assetId, held) ?? false;
+        const given = behind && this.#claims.overdue(assetId, piece, { nowMs, holds });
         return given ? [{ piece, rank: CLAIMED, second: true }] : [];
       }
       const rank = this.#election.rankOf(assetId, piece);

@@ -40,6 +40,8 @@ export class PeerSource {
   readonly holdings = new Map<string, PieceSet>();
   readonly #asks = new Map<number, Ask>();
   readonly window = new PullWindow();
+  /** Silence before that says nothing of the peer. */
+  wokeMs = Number.NEGATIVE_INFINITY;
   readonly #rate = new Ewma(0.25);
   #rttMs: number;
   #lastArrivalMs = 0;
@@ -80,7 +82,8 @@ export class PeerSource {
   rateNow(nowMs: number, originRateBytesPerMs: number): number {
     const rate = this.rateBytesPerMs ?? Math.min(originRateBytesPerMs, UNPROVEN_BYTES_PER_MS);
     const [oldest] = this.#asks.values();
-    const waitedMs = oldest ? nowMs - Math.max(oldest.askedMs, this.#lastArrivalMs) : 0;
+    const sinceMs = Math.max(oldest?.askedMs ?? nowMs, this.#lastArrivalMs, this.wokeMs);
+    const waitedMs = oldest ? nowMs - sinceMs : 0;
     const explainedMs = this.#rttMs + (2 * PIECE_BYTES) / rate;
     if (waitedMs > explainedMs + STALLED_MS) return 0;
     return waitedMs > explainedMs ? Math.min(rate, PIECE_BYTES / waitedMs) : rate;

@@ -16,7 +16,7 @@ import type { PieceSet } from "../core/piece-set.js";
 import type { PieceRange } from "../protocol/asset.js";
 import { CLAIM_HOPS_MAX, PIECE_BYTES } from "../protocol/limits.js";
 import type { Asked, AssetSupply } from "./asset-supply.js";
-import { Claims, LEASE_MAX_MS } from "./claims.js";
+import { Claims, isStream, LEASE_MAX_MS } from "./claims.js";
 import { Election } from "./election.js";
 import { OriginSource } from "./origin-source.js";
 import { OriginTurns } from "./origin-turns.js";
@@ -40,6 +40,12 @@ export type Peer = PeerSource;
 /** 4 Mbit/s: below this a stripe takes half a second to its first neighbour, and everybody waits for it. */
 const SLOW_UPLINK_BYTES_PER_MS = 500;
 
+/**
+ * A page that was not run for longer (a busy main thread, a throttled tab) has not heard what its neighbours said in
+ * that time: three ticks.
+ */
+const ASLEEP_MS = 150;
+
 /** Pieces that are under way for a request that only fetches ahead: what comes next soon has the line. */
 const AHEAD_PIECES_MAX = 4;
 
@@ -59,6 +65,8 @@ export class Planner {
   readonly #asks: PeerAsks;
   readonly #random: () => number;
   readonly #hopeful: () => boolean;
+  /** When it last planned: often, while requests run. */
+  #plannedMs = Number.NEGATIVE_INFINITY;
 
   /**
    * @param hopeful Whether new links or holders are on their way.
@@ -117,6 +125,13 @@ export class Planner {
     return this.#suppliers.hold(assetId, pieces);
   }
 
+  /** Whether linked peers are at the asset, or were: they hold some of it, or said that they are fetching it. */
+  shared(assetId: string, pieceCount: number, nowMs: number): boolean {
+    return (
+      this.heldByPeers(assetId, { from: 0, to: pieceCount }) || this.#claims.any(assetId, nowMs)
+    );
+  }
+
   /** What linked peers that hold some of the pieces send together, in bytes per millisecond. */
   peersBytesPerMs(assetId: string, pieces: PieceRange, nowMs: number): number {
     return this.#suppliers.rateFor(assetId, pieces, {
@@ -127,6 +142,7 @@ export class Planner {
 
   /** @param have Pieces held of the asset; live, owned by the caller. */
   open(request: PlannedRequest, have: PieceSet, nowMs: number): Command[] {
+    if (this.idle) this.#plannedMs = nowMs;
     this.#requests.set(request.id, new RequestState(request, have, nowMs));
     return this.plan(nowMs);
   }
@@ -235,6 +251,7 @@ export class Planner {
   ): Command[] {
     const peer = this.#suppliers.get(peerOrId);
     if (!peer) return NOTHING;
+    if (isStream({ from, to }) && !this.#awaits(peer.id, assetId)) return NOTHING;
     const own = hops === CLAIM_HOPS_MAX;
     if (own) peer.claimedUntilMs = nowMs + LEASE_MAX_MS;
     const news = this.#claims.add(peer.id, assetId, { from, to, own }, nowMs);
@@ -243,11 +260,35 @@ export class Planner {
     return [{ type: "claim", assetId, from, to, hops: Math.min(hops, CLAIM_HOPS_MAX) - 1 }];
   }
 
+  /** Whether a neighbour's stream may bring what this viewer needs: not if both share an origin that is too slow. */
+  #awaits(peerId: string, assetId: string): boolean {
+    for (const { asked } of this.#requests.values()) {
+      if (asked.assetId !== assetId || !asked.tookOver) continue;
+      return this.#streamsFaster(peerId, assetId, asked.pieces.from);
+    }
+    return true;
+  }
+
+  #streamsFaster(peerId: string, assetId: string, passedPieces: number): boolean {
+    return (this.holdingsOf(peerId, assetId)?.size ?? 0) > passedPieces + 1;
+  }
+
   /** Pieces are on their way from the origin without the planner's doing: neighbours are told. */
   claim(assetId: string, { from, to }: PieceRange): Command[] {
     return this.#election.serving
       ? [{ type: "claim", assetId, from, to, hops: CLAIM_HOPS_MAX }]
       : [];
+  }
+
+  /**
+   * A response that passed through goes on from pieces: neighbours hear that this stream ends, and those whose own
+   * streams have brought no more than it did are waited for no longer. All of them share a slow origin.
+   *
+   * @param from The first piece that did not pass.
+   */
+  takeOver(assetId: string, from: number): Command[] {
+    this.#claims.forgetStreams(assetId, (peerId) => this.#streamsFaster(peerId, assetId, from));
+    return this.claim(assetId, { from, to: from });
   }
 
   /** What the origin owes a request, for peers who were not there when it was claimed. */
@@ -323,16 +364,27 @@ export class Planner {
 
   /** Time passes: time-outs, hedges, back-offs that ended. Call every 50-100 ms while requests run. */
   tick(nowMs: number): Command[] {
+    this.#noticeSleep(nowMs);
     return [...this.#timeOut(nowMs), ...this.plan(nowMs)];
   }
 
   /** Gives sources to all pieces that have none; earliest deadline first. */
   plan(nowMs: number): Command[] {
+    this.#noticeSleep(nowMs);
     const commands: Command[] = [];
     const byDeadline = [...this.#requests.values()];
     if (byDeadline.length > 1) byDeadline.sort((a, b) => a.deadlineMs - b.deadlineMs);
     for (const request of byDeadline) this.#planRequest(request, nowMs, commands);
     return commands;
+  }
+
+  /** What came in while nobody looked waits to be read: nobody is late, and no turn has passed. */
+  #noticeSleep(nowMs: number): void {
+    const asleep = nowMs - this.#plannedMs > ASLEEP_MS;
+    this.#plannedMs = nowMs;
+    if (!asleep) return;
+    this.#suppliers.wokeMs = nowMs;
+    for (const request of this.#requests.values()) request.woke(nowMs);
   }
 
   #planRequest(request: RequestState, nowMs: number, commands: Command[]): void {

@@ -29,6 +29,8 @@ export interface PlannedRequest {
   readonly attestedTo: number;
   /** Until then the request may wait for links and holders that are on their way. */
   readonly patientUntilMs: number;
+  /** It passed through before, too slowly. */
+  readonly tookOver?: boolean;
   /** Fetched ahead of the page: a few pieces at a time, and the origin is never asked. */
   readonly peersOnly?: boolean;
 }
@@ -46,6 +48,8 @@ export class RequestState {
   position: number;
   /** When it last waited for links or holders that were on their way: elections begin after that. */
   hopedMs: number;
+  /** When it last went on after a time in which nothing was heard. */
+  wokeMs = Number.NEGATIVE_INFINITY;
   /** Pieces that a peer refused or was silent about: past the deadline nobody else is tried. */
   readonly #missed: PieceSet;
   #originRuns = 0;
@@ -88,6 +92,12 @@ export class RequestState {
   covers(assetId: string, piece: number): boolean {
     const { from, to } = this.asked.pieces;
     return this.asked.assetId === assetId && piece >= from && piece < to;
+  }
+
+  /** Nothing was heard for a while: claims of neighbours may wait to be read, and elections begin after that. */
+  woke(nowMs: number): void {
+    this.wokeMs = nowMs;
+    this.hopedMs = nowMs;
   }
 
   /** Whether the origin may still be asked. */

@@ -26,6 +26,7 @@ export class Suppliers {
   /** The one that was looked up last: a player asks for one asset at a time. */
   #latest: AssetSupply | undefined;
   #lastAskId = 0;
+  #wokeMs = Number.NEGATIVE_INFINITY;
 
   /** Ids of all linked peers. */
   get ids(): Iterable<string> {
@@ -41,6 +42,12 @@ export class Suppliers {
     let rttMs = 0;
     for (const peer of this.#peers.values()) rttMs = Math.max(rttMs, peer.rttMs);
     return rttMs;
+  }
+
+  /** Nothing was heard before that for a while: nobody was silent for longer. */
+  set wokeMs(wokeMs: number) {
+    this.#wokeMs = wokeMs;
+    for (const peer of this.#peers.values()) peer.wokeMs = wokeMs;
   }
 
   /** By its id, or by itself as {@link add} gave it, as long as it is linked. */
@@ -238,7 +245,8 @@ export class Suppliers {
     const overdue: Asked[] = [];
     for (const { asked: allAsked } of this.#supplies.values()) {
       for (const [piece, asked] of allAsked) {
-        if (nowMs - asked.ask.askedMs < asked.ask.timeoutMs) continue;
+        const { askedMs, timeoutMs } = asked.ask;
+        if (nowMs - Math.max(askedMs, this.#wokeMs) < timeoutMs) continue;
         allAsked.delete(piece);
         this.#peers.get(asked.peerId)?.timedOut(asked.ask.id, nowMs);
         overdue.push(asked);

@@ -4,9 +4,9 @@
  * @module
  */
 
-/** No speed is known before; without a whole piece in so much more time it is known to be low. */
+/** No speed is known before; without a whole piece in so much more time it is known to be low (1 Mbit/s). */
 const OBSERVE_MS = 300;
-const NO_PIECE_MS = 1_000;
+const NO_PIECE_MS = 500;
 /** Peers hold what is missing: they need a round trip or two. */
 const HELD_REST_MS = 500;
 /** Peers want the same: sharing what each of them fetches begins with an election. */
@@ -23,7 +23,7 @@ export interface Passing {
   readonly restPieces: number;
   /** Of the rest, held by linked peers. */
   readonly heldPieces: number;
-  /** Whether linked peers hold any of the asset: they are at it, or were. */
+  /** Whether linked peers are at the asset, or were. */
   readonly shared: boolean;
 }
 

@@ -201,7 +201,7 @@ export class DeliverySession {
       restBytes: restPieces * PIECE_BYTES,
       restPieces,
       heldPieces,
-      shared: planner.heldByPeers(assetId, { from: 0, to: pieceCountOf(asset.length) }),
+      shared: planner.shared(assetId, pieceCountOf(asset.length), now()),
     });
     if (worth) this.#takeOver(asset, rest);
   }
@@ -272,8 +272,8 @@ export class DeliverySession {
     this.#startedMs = now();
     this.#pieces = rest;
     this.#position = rest.from;
-    // The stream that brought them ends: whoever waits for it elects anew.
-    run(this.#options.planner.claim(asset.assetId, { from: rest.from, to: rest.from }));
+    // The stream that brought them ends: whoever waits for it elects anew, as this viewer does.
+    run(this.#options.planner.takeOver(asset.assetId, rest.from));
     this.#plan(asset);
   }
 
@@ -307,6 +307,7 @@ export class DeliverySession {
           deadlineMs: this.deadlineMs,
           attestedTo: this.#span.endFrom(asset, this.#position),
           patientUntilMs: this.#patientUntil(),
+          tookOver: this.#record.begun,
         },
         have,
         now(),

@@ -96,10 +96,14 @@ export class Exchange {
         onLink(link, "open");
       },
       onClosed: (link) => {
+        gossip.heard(link);
         this.run(planner.removePeer(link.peerId, now()));
         if (link.everOpen) onLink(link, "closed");
       },
-      onRtt: (link, rttMs) => planner.setRtt(link.peerId, rttMs),
+      onRtt: (link, rttMs) => {
+        gossip.heard(link);
+        planner.setRtt(link.peerId, rttMs);
+      },
       onHave: (link, { assetId, pieceCount, from, bits }) => {
         const trusted = trust.byId(assetId);
         if (trusted && pieceCountOf(trusted.length) !== pieceCount) {

@@ -10,7 +10,7 @@ import type { Trust, TrustedAsset } from "../trust/trust.js";
 import type { PeerLink } from "./peer-link.js";
 
 const GATHER_MS = 50;
-/** A link that opened less than this ago may still be telling what its peer holds. */
+/** A link that opened less than this ago, and has answered no ping, may still be telling what its peer holds. */
 const FRESH_MS = 300;
 /** Pieces of one HAVE: bits for 65 536 pieces are 8 KiB. */
 const CHUNK_PIECES = HAVE_MAX_PIECES;
@@ -21,7 +21,8 @@ export class HaveGossip {
   readonly #links: () => readonly PeerLink[];
   readonly #news = new Map<string, { from: number; to: number }>();
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #lastGreetMs = Number.NEGATIVE_INFINITY;
+  /** Links that have told nothing yet, since when. */
+  readonly #unheardMs = new Map<PeerLink, number>();
   #muted = false;
 
   constructor(options: { library: PieceLibrary; trust: Trust; links: () => readonly PeerLink[] }) {
@@ -43,12 +44,18 @@ export class HaveGossip {
 
   /** Whether a link opened so recently that its peer's holdings may not all be known. */
   fresh(nowMs: number): boolean {
-    return nowMs - this.#lastGreetMs < FRESH_MS;
+    for (const sinceMs of this.#unheardMs.values()) if (nowMs - sinceMs < FRESH_MS) return true;
+    return false;
+  }
+
+  /** The peer answered a ping, which it got after our hello: it has told what it holds before that, in this order. */
+  heard(link: PeerLink): void {
+    this.#unheardMs.delete(link);
   }
 
   /** A link opened: it learns everything. */
   greet(link: PeerLink, nowMs: number): void {
-    this.#lastGreetMs = nowMs;
+    this.#unheardMs.set(link, nowMs);
     for (const { asset, have } of this.#library.holdings()) {
       this.#tell([link], asset, 0, have.pieceCount);
     }

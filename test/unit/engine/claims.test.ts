@@ -16,12 +16,16 @@ class PlainClaims {
     to: number;
     untilMs: number;
     own: boolean;
+    withdrawn: boolean;
   }[] = [];
   readonly #renewedMs = new Map<string, number>();
 
   add(peer: string, claim: { from: number; to: number; own: boolean }, nowMs: number): boolean {
     if (claim.from === claim.to) {
-      this.end(peer, nowMs);
+      for (const own of this.#claims) {
+        if (own.peer !== peer || !own.own || own.untilMs <= nowMs) continue;
+        Object.assign(own, { untilMs: nowMs, withdrawn: true });
+      }
       return false;
     }
     const pieces = Array.from({ length: claim.to - claim.from }, (_, at) => claim.from + at);
@@ -32,8 +36,8 @@ class PlainClaims {
     const same = this.#claims.find(
       ({ peer: other, from, to }) => other === owner && from === claim.from && to === claim.to,
     );
-    if (same) same.untilMs = Math.max(same.untilMs, untilMs);
-    else this.#claims.push({ peer: owner, ...claim, untilMs });
+    if (same) Object.assign(same, { untilMs: Math.max(same.untilMs, untilMs), withdrawn: false });
+    else this.#claims.push({ peer: owner, ...claim, untilMs, withdrawn: false });
     return news;
   }
 
@@ -56,7 +60,7 @@ class PlainClaims {
 
   endMs(piece: number): number | undefined {
     const ends = this.#claims
-      .filter(({ from, to }) => piece >= from && piece < to)
+      .filter(({ from, to, withdrawn }) => piece >= from && piece < to && !withdrawn)
       .map(({ untilMs }) => untilMs);
     return ends.length > 0 ? Math.max(...ends) : undefined;
   }
@@ -100,18 +104,68 @@ describe("claims", () => {
 
   it("Claims are overdue after twice the time in which the origin would have sent the piece, renewed or not", () => {
     const claims = new Claims(() => PACE);
+    const at = (nowMs: number) => ({ nowMs, holds: () => false });
     claims.add("a", "asset", { from: 4, to: 8, own: true }, 1_000);
-    expect(claims.overdue("asset", 4, 1_140)).to.equal(false);
-    expect(claims.overdue("asset", 4, 1_141)).to.equal(true);
-    expect(claims.overdue("asset", 7, 1_141), "its turn comes later").to.equal(false);
-    expect(claims.overdue("asset", 7, 1_261)).to.equal(true);
-    expect(claims.overdue("asset", 8, 9_000), "nobody claimed it").to.equal(false);
+    expect(claims.overdue("asset", 4, at(1_140))).to.equal(false);
+    expect(claims.overdue("asset", 4, at(1_141))).to.equal(true);
+    expect(claims.overdue("asset", 7, at(1_141)), "its turn comes later").to.equal(false);
+    expect(claims.overdue("asset", 7, at(1_261))).to.equal(true);
+    expect(claims.overdue("asset", 8, at(9_000)), "nobody claimed it").to.equal(false);
     claims.renew("a", "asset", 1_150);
     claims.add("a", "asset", { from: 4, to: 8, own: true }, 1_150);
     claims.add("b", "asset", { from: 4, to: 8, own: true }, 1_150);
-    expect(claims.overdue("asset", 4, 1_160), "a claim repeated wins no time").to.equal(true);
-    expect(claims.overdue("asset", 4, 13_149)).to.equal(true);
-    expect(claims.overdue("asset", 4, 13_150), "ended and forgotten").to.equal(false);
+    expect(claims.overdue("asset", 4, at(1_160)), "a claim repeated wins no time").to.equal(true);
+    expect(claims.overdue("asset", 4, at(13_149))).to.equal(true);
+    expect(claims.overdue("asset", 4, at(13_150)), "ended and forgotten").to.equal(false);
+  });
+
+  it("Claims that bring something slowly are believed for longer, but not for ever", () => {
+    const claims = new Claims(() => PACE);
+    const held = new Set<number>();
+    const at = (nowMs: number) => ({
+      nowMs,
+      holds: (peer: string, piece: number) => peer === "a" && held.has(piece),
+    });
+    claims.add("a", "asset", { from: 4, to: 8, own: true }, 1_000);
+    expect(claims.overdue("asset", 5, at(1_181)), "nothing came").to.equal(true);
+    claims.renew("a", "asset", 1_170);
+    expect(claims.overdue("asset", 5, at(1_181)), "progress with what?").to.equal(true);
+    held.add(4);
+    expect(claims.overdue("asset", 5, at(1_210))).to.equal(false);
+    expect(claims.overdue("asset", 5, at(1_211))).to.equal(true);
+    claims.renew("a", "asset", 5_000);
+    expect(
+      claims.overdue("asset", 5, at(1_221)),
+      "one piece is worth no more than twice its time",
+    ).to.equal(true);
+  });
+
+  it("Claims taken back keep nobody in doubt, and win no time when they are made again", () => {
+    const claims = new Claims(() => PACE);
+    for (const [from, to] of [
+      [0, 4],
+      [0, 40],
+    ] as const) {
+      const claim = { from, to, own: true };
+      claims.add("a", "asset", claim, 0);
+      claims.add("a", "asset", { from: 0, to: 0, own: true }, 50);
+      expect(claims.endMs("asset", 0)).to.equal(undefined);
+      claims.add("a", "asset", claim, 100);
+      expect(claims.endMs("asset", 0)).to.equal(2_100);
+      expect(claims.overdue("asset", 0, { nowMs: 141, holds: () => false })).to.equal(true);
+    }
+  });
+
+  it("Claims on streams are forgotten when a viewer lets its own go, but for those that are faster", () => {
+    const claims = new Claims(() => PACE);
+    claims.add("slow", "asset", { from: 0, to: 20, own: true }, 0);
+    claims.add("slow", "asset", { from: 0, to: 4, own: true }, 0);
+    claims.add("bearer", "asset", { from: 0, to: 30, own: false }, 0);
+    claims.add("fast", "asset", { from: 8, to: 16, own: true }, 0);
+    claims.forgetStreams("asset", (peerId) => peerId === "fast");
+    expect([0, 3, 4, 7, 8, 15, 16, 29].filter((piece) => claims.covers("asset", piece, 1))).to.eql([
+      0, 3, 8, 15,
+    ]);
   });
 
   it("Claims end with their owner and are remembered for the next in rank", () => {

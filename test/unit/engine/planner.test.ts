@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { PieceSet } from "../../../src/core/piece-set.js";
+import { Election } from "../../../src/engine/election.js";
 import { type Command, Planner } from "../../../src/engine/planner.js";
 import { LOOK_AHEAD_PIECES, type PlannedRequest } from "../../../src/engine/request-state.js";
 import { PIECE_BYTES } from "../../../src/protocol/limits.js";
@@ -41,6 +42,12 @@ function setUp({ hopeful = () => false }: { hopeful?: () => boolean } = {}) {
 
 const asksOf = (commands: readonly Command[]) =>
   commands.flatMap((command) => (command.type === "ask" ? [command] : []));
+/** Time passes as in a page that is awake. */
+function ticks(planner: Planner, fromMs: number, toMs: number): Command[] {
+  const commands: Command[] = [];
+  for (let nowMs = fromMs; nowMs < toMs; nowMs += 100) commands.push(...planner.tick(nowMs));
+  return [...commands, ...planner.tick(toMs)];
+}
 const fetchesOf = (commands: readonly Command[]) =>
   commands.flatMap((command) => (command.type === "fetch" ? [command] : []));
 
@@ -129,12 +136,12 @@ describe("planner", () => {
     const claim = { assetId: "asset", hops: 4 };
     planner.claimed("b", { ...claim, from: 0, to: 4 }, 0);
     planner.claimed("nobody", { ...claim, from: 4, to: 8 }, 0);
-    const commands = [open({ pieces: { from: 0, to: 8 } }), planner.tick(1_999)].flat();
+    const commands = [open({ pieces: { from: 0, to: 8 } }), ticks(planner, 0, 1_999)].flat();
     expect(fetchesOf(commands)).to.deep.equal([{ type: "fetch", requestId: 1, from: 4, to: 8 }]);
     const claims = commands.filter(({ type }) => type === "claim");
     expect(claims).to.deep.equal([{ type: "claim", assetId: "asset", from: 4, to: 8, hops: 4 }]);
     // The lease ends; in doubt for a while, and one more step if the other ranks first.
-    expect(fetchesOf(planner.tick(2_000 + 1_500 + 300))).to.deep.equal([
+    expect(fetchesOf(ticks(planner, 2_000, 2_000 + 1_500 + 300))).to.deep.equal([
       { type: "fetch", requestId: 1, from: 0, to: 4 },
     ]);
   });
@@ -144,9 +151,38 @@ describe("planner", () => {
     link("b", []);
     planner.claimed("b", { assetId: "asset", hops: 3, from: 0, to: 4 }, 0);
     expect(fetchesOf(open({ pieces: { from: 0, to: 4 } }))).to.be.empty;
+    expect(fetchesOf(ticks(planner, 0, 1_000))).to.be.empty;
     planner.addHoldings("b", "asset", { pieceCount: 8, from: 0, bits: Uint8Array.of(1) }, 1_000);
-    expect(fetchesOf(planner.tick(1_199))).to.be.empty;
-    expect(fetchesOf(planner.tick(1_200 + 1_500 + 300))).to.have.length(1);
+    expect(fetchesOf(ticks(planner, 1_000, 1_199))).to.be.empty;
+    expect(fetchesOf(ticks(planner, 1_200, 1_200 + 1_500 + 300))).to.have.length(1);
+  });
+
+  it("Planner that was not run for a while reads what was said before it takes its turn (rule 2)", () => {
+    const { planner, link, open } = setUp();
+    planner.selfId = "self";
+    link("b", []);
+    planner.clique = ["b", "c", "d"];
+    const ranks = new Election(() => []);
+    ranks.selfId = "self";
+    ranks.members = ["b", "c", "d"];
+    const stripe = [...Array(16).keys()].find((s) => ranks.rankOf("asset", 4 * s) > 1) ?? 0;
+    const range = { from: 4 * stripe, to: 4 * stripe + 4 };
+    expect(fetchesOf(open({ pieces: range, deadlineMs: 10_000 }))).to.be.empty;
+    expect(fetchesOf(planner.tick(1_500)), "b's claim waits to be read").to.be.empty;
+    planner.claimed("b", { assetId: "asset", ...range, hops: 4 }, 1_500);
+    expect(fetchesOf(ticks(planner, 1_550, 3_000))).to.be.empty;
+  });
+
+  it("Planner that was not run for a while does not blame its peers for it (rule 4)", () => {
+    const { planner, link, open } = setUp();
+    link("a");
+    const [first] = asksOf(open());
+    const cancels = (commands: readonly Command[]) =>
+      commands.filter(({ type }) => type === "cancel");
+    expect(planner.tick(5_000)).to.be.empty;
+    expect(planner.askOf("a", first?.askId ?? 0), "what came meanwhile counts").to.be.an("object");
+    expect(cancels(ticks(planner, 5_050, 5_350))).to.be.empty;
+    expect(cancels(ticks(planner, 5_400, 6_000)), "nothing came").to.not.be.empty;
   });
 
   it("Planner lets others go first while its own uplink is slow (rule 2)", () => {
@@ -232,8 +268,32 @@ describe("planner", () => {
     planner.clique = ["b", "c"];
     planner.serving = false;
     expect(open({ pieces: { from: 0, to: 4 } })).to.deep.equal([]);
-    const commands = [500, 1_000, 1_500].flatMap((nowMs) => planner.tick(nowMs));
+    const commands = ticks(planner, 100, 1_500);
     expect(commands).to.deep.equal([{ type: "fetch", requestId: 1, from: 0, to: 4 }]);
+  });
+
+  it("Planner elects at once after a take-over, though others' streams were to bring it too", () => {
+    const { planner, link, open } = setUp();
+    planner.selfId = "self";
+    for (const peer of ["slow", "fast"]) link(peer, []);
+    const stream = { assetId: "asset", from: 0, to: 64, hops: 4 };
+    planner.claimed("slow", stream, 0);
+    planner.clique = ["slow"];
+    const ranked = () => fetchesOf(open({ pieces: { from: 0, to: 64 }, tookOver: true }, 100));
+    expect(ranked(), "the stream is waited for").to.be.empty;
+    planner.close(1);
+    expect(planner.takeOver("asset", 0)).to.deep.equal([
+      { type: "claim", assetId: "asset", from: 0, to: 0, hops: 4 },
+    ]);
+    expect(ranked()).to.not.be.empty;
+    planner.claimed("slow", stream, 110);
+    expect(fetchesOf(ticks(planner, 150, 3_000)), "claimed again, as slow as before").to.not.be
+      .empty;
+    planner.close(1);
+    planner.takeOver("asset", 0);
+    link("fast", [0, 1, 2]);
+    planner.claimed("fast", stream, 3_000);
+    expect(ranked(), "that one is faster").to.be.empty;
   });
 
   it("Planner asks for the rarest piece first while there is time, else in order (rule 1)", () => {
@@ -336,7 +396,7 @@ describe("planner", () => {
     link("b", "all", 60);
     const [ask] = asksOf(open({ pieces: { from: 0, to: 1 } }));
     expect(ask?.peerId).to.equal("mute");
-    expect(planner.tick(399)).to.deep.equal([]);
+    expect(ticks(planner, 0, 399)).to.deep.equal([]);
     const commands = planner.tick(400);
     expect(commands[0]).to.deep.equal({ type: "cancel", peerId: "mute", askId: ask?.askId });
     expect(asksOf(commands).map(({ peerId }) => peerId)).to.deep.equal(["b"]);
@@ -346,7 +406,7 @@ describe("planner", () => {
     const { planner, link, open } = setUp();
     for (let peer = 0; peer < 8; peer++) link(`mute${peer}`, "all", 10);
     expect(fetchesOf(open({ pieces: { from: 0, to: 1 }, deadlineMs: 100 }))).to.deep.equal([]);
-    expect(fetchesOf(planner.tick(399)), "one peer is enough to hope for").to.deep.equal([]);
+    expect(fetchesOf(ticks(planner, 0, 399)), "one peer is enough to hope for").to.deep.equal([]);
     expect(fetchesOf(planner.tick(400))).to.deep.equal([
       { type: "fetch", requestId: 1, from: 0, to: 1 },
     ]);

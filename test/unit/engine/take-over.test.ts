@@ -31,8 +31,8 @@ describe("take-over", () => {
     expect(worthTakingOver({ ...SLOW, observedMs: 299 })).to.equal(false);
     expect(worthTakingOver({ ...SLOW, observedMs: 300 })).to.equal(true);
     const silent = { ...SLOW, observedBytes: 0 };
-    expect(worthTakingOver({ ...silent, observedMs: 999 })).to.equal(false);
-    expect(worthTakingOver({ ...silent, observedMs: 1_000 })).to.equal(true);
+    expect(worthTakingOver({ ...silent, observedMs: 499 })).to.equal(false);
+    expect(worthTakingOver({ ...silent, observedMs: 500 })).to.equal(true);
   });
 
   it("worthTakingOver() needs a few pieces of the rest, or all of it", () => {

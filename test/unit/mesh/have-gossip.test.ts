@@ -104,6 +104,11 @@ describe("have-gossip", () => {
     expect(frames).to.have.length(2);
     expect(known.size).to.equal(4);
     expect([gossip.fresh(1_299), gossip.fresh(1_300)]).to.deep.equal([true, false]);
+    gossip.greet(links[1] as PeerLink, 1_100);
+    gossip.heard(links[0] as PeerLink);
+    expect(gossip.fresh(1_101), "the other one may still tell").to.equal(true);
+    gossip.heard(links[1] as PeerLink);
+    expect(gossip.fresh(1_102), "a pong follows what was told").to.equal(false);
   });
 
   it("HaveGossip.gone() takes back what was told and tells the rest", async () => {
