@@ -89,6 +89,9 @@ async function countPieces() {
       request.onsuccess = () => resolve(request.result);
       request.onerror = () => reject(request.error);
     });
+  // Opening what is not there would make it, and Nearcast would find it empty of stores.
+  const made = (await indexedDB.databases()).some(({ name }) => name === "nearcast-pieces");
+  if (!made) return 0;
   const database = await settled(indexedDB.open("nearcast-pieces"));
   try {
     const store = database.transaction("pieces").objectStore("pieces");
