@@ -9,8 +9,8 @@ import { BLOCK_BYTES } from "../protocol/limits.js";
 /** What one viewer's uploads did lately. */
 export interface UplinkFacts {
   /**
-   * Round trip above the shortest, less our own block's ({@link queueMsOf}), of the link that has least of it: a queue of our own shows on all links, a peer's
-   * troubles on its own only. `undefined` if nothing was measured lately.
+   * Round trip above the shortest, less our own block's ({@link queueMsOf}), of the link that has least of it: a queue
+   * of our own shows on all links, a peer's troubles on its own only. `undefined` if nothing was measured lately.
    */
   readonly extraMs: number | undefined;
   /** Whether the page waits for bytes that it needs soon. */

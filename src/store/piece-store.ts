@@ -3,8 +3,9 @@
  *
  * Three idb-keyval stores (IndexedDB with relaxed durability: 1.1 ms a write, 0.6 ms a read of 256 KiB,
  * 2.5 times faster than Cache Storage both ways, see docs/decisions/0004): `assets` by URL, `windows` by
- * asset and window, `pieces` by asset and piece, each in two records. The host tab writes; the worker only reads. Nothing on a
- * request's way ever waits for a write, and every storage failure is reported, never thrown at a request.
+ * asset and window, `pieces` by asset and piece, each in two records. The host tab writes; the worker only reads.
+ * Nothing on a request's way ever waits for a write, and every storage failure is reported, never thrown at a
+ * request.
  * @module
  */
 import { del, delMany, entries, get, getMany, set, setMany, type UseStore } from "idb-keyval";
