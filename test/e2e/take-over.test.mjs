@@ -17,11 +17,23 @@ import {
 const FILM = `/media/${media.mp4}`;
 const length = statSync(join(media.dir, media.mp4)).size;
 
+/**
+ * Opens the viewer that has the film, attested with the origin's own validators: an index that asked for those only once
+ * the origin is slow would not be waited for.
+ */
+async function openHolder(profile, rig) {
+  const page = await openBlank(profile, rig);
+  await soon(async () => {
+    assert.equal((await fetchIn(page, FILM)).hash, fileHash(media.mp4));
+    return (await stats(page)).requests.cache > 0;
+  }, "the store of the first viewer has the film");
+  return page;
+}
+
 test("a newcomer's first request begins at the origin and ends with a peer", async (t) => {
   const rig = await openRig();
   t.after(() => rig.close());
-  const first = await openBlank(await rig.profile(), rig);
-  assert.equal((await fetchIn(first, FILM)).hash, fileHash(media.mp4));
+  await openHolder(await rig.profile(), rig);
 
   // From here on the origin alone would take a minute and more.
   rig.origin.throttle({ rateBytesPerS: length / 60 });
@@ -42,8 +54,7 @@ test("a newcomer's first request begins at the origin and ends with a peer", asy
 test("a range that passes through is taken over as well, byte for byte", async (t) => {
   const rig = await openRig();
   t.after(() => rig.close());
-  const first = await openBlank(await rig.profile(), rig);
-  await fetchIn(first, FILM);
+  const first = await openHolder(await rig.profile(), rig);
   rig.origin.throttle({ rateBytesPerS: length / 60 });
   const newcomer = await openBlank(await rig.profile(), rig);
   // Neither end lies on a piece.
@@ -62,8 +73,7 @@ test("a take-over whose peer vanishes ends at the origin", async (t) => {
   const rig = await openRig();
   t.after(() => rig.close());
   const holder = await rig.profile();
-  const first = await openBlank(holder, rig);
-  await fetchIn(first, FILM);
+  await openHolder(holder, rig);
   rig.origin.throttle({ rateBytesPerS: length / 60 });
   const newcomer = await openBlank(await rig.profile(), rig);
   const answer = fetchIn(newcomer, FILM);
@@ -76,12 +86,7 @@ test("a take-over whose peer vanishes ends at the origin", async (t) => {
 test("a response whose head comes late is taken over too", async (t) => {
   const rig = await openRig();
   t.after(() => rig.close());
-  const first = await openBlank(await rig.profile(), rig);
-  // Attested with the origin's own validators: an index that asks for them from now on would not wait so long.
-  await soon(async () => {
-    await fetchIn(first, FILM);
-    return (await stats(first)).requests.cache > 0;
-  }, "the store of the first viewer has the film");
+  await openHolder(await rig.profile(), rig);
   // The links are there long before the head.
   rig.origin.throttle({ rateBytesPerS: length / 60, delayMs: 4_000 });
   const newcomer = await openBlank(await rig.profile(), rig);
