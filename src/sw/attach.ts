@@ -50,9 +50,6 @@ export interface AttachOptions extends MeshFirstOptions {
   readonly claim?: boolean;
 }
 
-/** When the end of a response is not seen, the worker stays for so long. */
-const PASSED_ON_MS = 600_000;
-
 /** Call once, at the worker's top level, so that its listeners are there when it wakes up. */
 export function attach({ route = true, claim = false, ...options }: AttachOptions = {}): void {
   let config: ActiveConfig | undefined;
@@ -92,7 +89,7 @@ export function attach({ route = true, claim = false, ...options }: AttachOption
       async (context) => {
         if (!config) await within(loaded, DISK_MS);
         if (!config || !wanted(config, context.request.url)) {
-          void keepAlive.until(new Promise((resolve) => setTimeout(resolve, PASSED_ON_MS)));
+          keepAlive.unseen();
           return fetch(context.request);
         }
         return strategy.handle(context);

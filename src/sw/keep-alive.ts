@@ -11,6 +11,8 @@ import { within } from "./within.js";
 const BEAT_MS = 10_000;
 /** Well within the 5 minutes that Chromium allows. */
 const HELD_MAX_MS = 60_000;
+/** For a body whose end is not seen. */
+const UNSEEN_MS = 600_000;
 
 export class KeepAlive {
   readonly #beat: () => void;
@@ -35,5 +37,10 @@ export class KeepAlive {
       this.#timer = undefined;
     });
     return within(ended, HELD_MAX_MS);
+  }
+
+  /** A body was passed on whose end is not seen. */
+  unseen(): void {
+    void this.until(new Promise((resolve) => setTimeout(resolve, UNSEEN_MS)));
   }
 }

@@ -14,6 +14,7 @@ import type { HostMessage, PaceQuestion, Want } from "../protocol/worker-message
 import { PieceReader } from "../store/piece-store.js";
 import { Authorisation } from "./authorisation.js";
 import { type AskedRange, coveredRange, parseRange } from "./byte-range.js";
+import { Companies, type Company, companyKey } from "./company.js";
 import { Delivery } from "./delivery.js";
 import { DiskPatience } from "./disk-patience.js";
 import { storedBody } from "./from-store.js";
@@ -67,7 +68,7 @@ interface Exchange {
   readonly crossOrigin: boolean;
   /** Only what the publisher signed may answer it (rule R7). */
   readonly active: boolean;
-  readonly meter: RequestMeter;
+  readonly company: Company;
   readonly authorisation: Authorisation;
   readonly pacer: Pacer;
   /** Looked for beside the store, not after it. */
@@ -81,6 +82,7 @@ export class MeshFirst extends Strategy {
   readonly #stripParams: () => readonly string[];
   readonly #disk = new DiskPatience();
   readonly #solitude = new Solitude();
+  readonly #companies = new Companies();
 
   constructor({ onError = () => undefined, stripParams = () => [] }: MeshFirstOptions = {}) {
     super();
@@ -92,8 +94,26 @@ export class MeshFirst extends Strategy {
   protected override async _handle(request: Request, handler: StrategyHandler): Promise<Response> {
     // Suffixes and several ranges are the origin's business.
     if (hasUnusualRange(request)) return fetch(request);
-    const range = parseRange(request.headers.get("range") ?? "");
-    const exchange = this.#exchange(request, handler, range);
+    const { clientId } = handler.event as FetchEvent;
+    const meter = new RequestMeter(clientId, request.url);
+    void handler.waitUntil(keepAlive.until(meter.ended));
+    const { signal } = request;
+    signal.addEventListener("abort", () => void meter.end(0), { once: true });
+    const key = companyKey(request, clientId);
+    const copy = await this.#companies.find(key)?.join({ meter, signal });
+    if (copy) {
+      keepAlive.unseen();
+      return copy;
+    }
+    const company = this.#companies.lead(key, { meter, signal });
+    try {
+      return company.share(await this.#answer(this.#exchange(request, handler, company)));
+    } finally {
+      company.dismiss();
+    }
+  }
+
+  async #answer(exchange: Exchange): Promise<Response> {
     return (
       (await this.#attempt(() => this.#fromStore(exchange))) ??
       (await this.#attempt(() => this.#fromMesh(exchange))) ??
@@ -101,16 +121,13 @@ export class MeshFirst extends Strategy {
     );
   }
 
-  #exchange(request: Request, handler: StrategyHandler, range: AskedRange | undefined): Exchange {
-    const meter = new RequestMeter((handler.event as FetchEvent).clientId, request.url);
-    void handler.waitUntil(keepAlive.until(meter.ended));
-    request.signal.addEventListener("abort", () => void meter.end(0), { once: true });
+  #exchange(request: Request, handler: StrategyHandler, company: Company): Exchange {
     const stripParams = this.#stripParams();
     return {
       request,
       handler,
-      range,
-      meter,
+      range: parseRange(request.headers.get("range") ?? ""),
+      company,
       pacer: new Pacer(),
       host: within(findHost(), ACCEPT_MS).catch(() => undefined),
       url: canonicalUrl(request.url, stripParams),
@@ -143,8 +160,8 @@ export class MeshFirst extends Strategy {
       windows,
       covered,
       fetchRange: (bytes, signal) => fetch(requestFor(exchange.request, bytes, signal)),
-      onBytes: (source, bytes) => exchange.meter.count(source, bytes),
-      onEnd: () => void exchange.meter.end(head.status),
+      onBytes: (source, bytes) => exchange.company.count(source, bytes),
+      onEnd: () => exchange.company.end(head.status),
     });
     const { integrity } = exchange.request;
     if (integrity !== "") return wholeIf(integrity, new Response(body, head));
@@ -184,7 +201,7 @@ export class MeshFirst extends Strategy {
     const plain = request.integrity === "" && (!range || range.end !== undefined);
     if (alone && plain) return this.#fromOrigin(exchange, { untold: host });
     const port = sendWant(host, wantOf(exchange));
-    const plan = await firstPlan(port, host, request.signal);
+    const plan = await firstPlan(port, host, exchange.company.gone);
     if (plan?.type === "origin") {
       this.#agreed(host, plan);
       const range = plan.observe ? cappedRange(exchange.range, plan.openMaxBytes) : undefined;
@@ -218,14 +235,14 @@ export class MeshFirst extends Strategy {
     let promised = false;
     const delivery = this.#delivery(exchange, { host, port }, asset, covered, () => {
       // Before the first piece nothing was promised: the caller goes on with the origin.
-      if (promised) void exchange.meter.end(head.status);
+      if (promised) exchange.company.end(head.status);
     });
     port.onmessage = ({ data }: MessageEvent<HostMessage>) => {
       if (data.type === "pace") exchange.pacer.advise(data);
       else delivery.receive(data);
     };
     const abandon = () => delivery.abandon();
-    exchange.request.signal.addEventListener("abort", abandon, { once: true });
+    exchange.company.gone.addEventListener("abort", abandon, { once: true });
     if (!(await exchange.authorisation.grants(asset))) {
       delivery.abandon();
       return undefined;
@@ -255,7 +272,7 @@ export class MeshFirst extends Strategy {
       fetchWhole: exchange.range
         ? undefined
         : (signal) => fetch(requestFor(exchange.request, undefined, signal)),
-      onBytes: (source, bytes) => exchange.meter.count(source, bytes),
+      onBytes: (source, bytes) => exchange.company.count(source, bytes),
       onEnd,
     });
   }
@@ -279,19 +296,22 @@ export class MeshFirst extends Strategy {
       readonly untold?: HostTab;
     } = {},
   ): Promise<Response> {
-    const { request, meter } = exchange;
+    const { request, company } = exchange;
     const askedMs = performance.now();
     let line = given;
     try {
-      const response = await fetch(range ? requestFor(request, range, request.signal) : request);
+      // Only what outlives the page's own request can have companions; else the origin sees that very request.
+      if (!company.accompanied) company.dismiss();
+      const asIs = !range && !company.accompanied;
+      const response = await fetch(asIs ? request : requestFor(request, range, company.gone));
       if (untold) {
         const want = { ...wantOf(exchange), passingMs: performance.now() - askedMs };
         line = { host: untold, port: sendWantLater(untold, want) };
       }
-      const onEnd = () => void meter.end(response.status);
+      const onEnd = () => company.end(response.status);
       return observed(response, {
         port: line?.port,
-        onBytes: (source, bytes) => meter.count(source, bytes),
+        onBytes: (source, bytes) => company.count(source, bytes),
         onEnd,
         onAgreed: (plan) => line && this.#agreed(line.host, plan),
         pacer: request.destination === "" ? exchange.pacer : undefined,
@@ -299,7 +319,7 @@ export class MeshFirst extends Strategy {
       });
     } catch (error) {
       line?.port.postMessage({ type: "end", complete: false });
-      void meter.end(0);
+      company.end(0);
       throw error;
     }
   }

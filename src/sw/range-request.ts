@@ -11,7 +11,8 @@ export function requestFor(
   range: AskedRange | undefined,
   signal: AbortSignal,
 ): Request {
-  if (range?.end === undefined) return new Request(request, { signal });
+  const { referrer, referrerPolicy } = request;
+  if (range?.end === undefined) return new Request(request, { signal, referrer, referrerPolicy });
   const headers = new Headers(request.headers);
   headers.set("range", `bytes=${range.start}-${range.end - 1}`);
   return new Request(request.url, {
@@ -21,8 +22,8 @@ export function requestFor(
     credentials: request.credentials,
     cache: request.cache,
     redirect: "follow",
-    referrer: request.referrer,
-    referrerPolicy: request.referrerPolicy,
+    referrer,
+    referrerPolicy,
     signal,
   });
 }

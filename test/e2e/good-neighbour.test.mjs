@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
-import { fetchIn, linked, openBlank, openRig, stats, until } from "./support/rig.mjs";
+import { fetchIn, holds, linked, openBlank, openRig, stats, until } from "./support/rig.mjs";
 
 const MIB = 2 ** 20;
 
@@ -18,7 +18,7 @@ test("the day's upload budget ends uploads, and is kept over a reload", async (t
   t.after(() => rig.close());
   const options = { "upload-daily-max-bytes": MIB };
   const giver = await openBlank(await rig.profile(), rig, { options });
-  for (const name of ["0", "1", "2"]) await fetchIn(giver, `/media/${name}.bin`);
+  for (const name of ["0", "1", "2"]) await holds(giver, `/media/${name}.bin`);
 
   // A slow CDN, so that the peer is worth asking.
   rig.origin.throttle({ rateBytesPerS: 400_000, delayMs: 300 });

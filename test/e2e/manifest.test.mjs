@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { promisify } from "node:util";
-import { fetchIn, linked, openBlank, openRig, soon, stats } from "./support/rig.mjs";
+import { fetchIn, holds, linked, openBlank, openRig, soon, stats } from "./support/rig.mjs";
 
 const run = promisify(execFile);
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
@@ -87,6 +87,7 @@ test("A7 (R7): active content is taken over in mid-body only where the publisher
   const seeder = await open();
   for (const name of Object.keys(hashes)) {
     assert.equal((await fetchIn(seeder, `/media/${name}`)).hash, hashes[name]);
+    await holds(seeder, `/media/${name}`);
   }
   rig.origin.throttle({ rateBytesPerS: 250_000 });
   const runIn = async (page, name) => {

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { closed, faulty, short, status } from "../faults/failing-origin.mjs";
-import { fetchIn, linked, openBlank, openRig, soon, stats } from "./support/rig.mjs";
+import { fetchIn, holds, linked, openBlank, openRig, soon, stats } from "./support/rig.mjs";
 
 const PIECE_BYTES = 65_536;
 const FILE_BYTES = 2 ** 20;
@@ -61,6 +61,7 @@ test("A2 (R3): bytes and the hashes that fit them, both by an attacker, reach no
   const attacker = await openBlank(await rig.profile(), rig, { prepare: enlist });
   for (const name of names) {
     assert.equal((await fetchIn(attacker, `/media/${name}`)).hash, sha256(wrong));
+    await holds(attacker, `/media/${name}`);
   }
   const viewer = async (pinned) => {
     const options = { "attestation-key": pinned };

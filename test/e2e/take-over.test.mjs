@@ -6,6 +6,7 @@ import test from "node:test";
 import {
   fetchIn,
   fileHash,
+  holds,
   linked,
   media,
   openBlank,
@@ -17,16 +18,11 @@ import {
 const FILM = `/media/${media.mp4}`;
 const length = statSync(join(media.dir, media.mp4)).size;
 
-/**
- * Opens the viewer that has the film, attested with the origin's own validators: an index that asked for those only once
- * the origin is slow would not be waited for.
- */
+/** Opens the viewer that has the film. */
 async function openHolder(profile, rig) {
   const page = await openBlank(profile, rig);
-  await soon(async () => {
-    assert.equal((await fetchIn(page, FILM)).hash, fileHash(media.mp4));
-    return (await stats(page)).requests.cache > 0;
-  }, "the store of the first viewer has the film");
+  assert.equal((await fetchIn(page, FILM)).hash, fileHash(media.mp4));
+  await holds(page, FILM);
   return page;
 }
 

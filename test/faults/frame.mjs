@@ -13,6 +13,7 @@
  *     samples      how often it is measured, each time with another file (default 3); the median counts
  *     seeders      how the peers' pages are opened: a list of `{ prepare, argument, options }` (default: one plain one)
  *     victim       the same for the victim, or `(stage) =>` that; its pages are opened at `/blank`
+ *     unattested   `true`: the seeders' files are none that the index attests
  *     linked       links that the victim must have before it starts (default: one for each seeder)
  *     rig          more options of `openRig`
  *     prepareStage `(stage) =>` before the victim comes
@@ -35,7 +36,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { linked, openBlank, openRig } from "../e2e/support/rig.mjs";
+import { holds, linked, openBlank, openRig } from "../e2e/support/rig.mjs";
 
 /** What measuring itself costs: two pages and a CDN on two processors, and a worker in the way. */
 const NOISE_MS = 60;
@@ -122,7 +123,8 @@ async function openStage(row, browserName) {
     stage.seeders = [];
     for (const seeder of row.seeders ?? [{}]) stage.seeders.push(await open(seeder));
     // Everybody gets all: what the first has, the others may take from it, lies and all.
-    for (const seeder of stage.seeders) for (const path of paths) await timedFetch(seeder, path);
+    for (const seeder of stage.seeders)
+      for (const path of paths) await (row.unattested ? timedFetch : holds)(seeder, path);
     rig.origin.throttle(LINE);
     stage.profiles.victim = await rig.context(browser);
     await row.prepareStage?.(stage);

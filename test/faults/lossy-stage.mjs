@@ -6,7 +6,7 @@
 import { rmSync } from "node:fs";
 import { HOME, Lab } from "../../bench/net/lab.mjs";
 import { openPage } from "../../bench/support/browser.mjs";
-import { linked } from "../e2e/support/rig.mjs";
+import { holds, linked } from "../e2e/support/rig.mjs";
 import { LINE, makeFiles, timedFetch } from "./frame.mjs";
 
 /** @param line Of the peer, as far as it is not like {@link HOME}: `lossPpm`, `reorderPpm`, each way. */
@@ -26,7 +26,7 @@ export async function openLossyStage(line) {
       return page;
     };
     const seeder = await open(await lab.browser(0));
-    for (const path of paths) await timedFetch(seeder, path);
+    for (const path of paths) await holds(seeder, path);
     await site.call("throttle", LINE);
     const browser = await lab.browser(1);
     const twin = await open(await browser.createBrowserContext(), { off: "" });

@@ -8,7 +8,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { linked, openBlank, openRig, stats } from "../e2e/support/rig.mjs";
+import { holds, linked, openBlank, openRig, stats } from "../e2e/support/rig.mjs";
 import { misbehave } from "./evil-peer.mjs";
 import { LINE, timedFetch } from "./frame.mjs";
 
@@ -93,7 +93,7 @@ async function playSeed({ rig, browser, twin, seed, hash }) {
     rig.origin.throttle({});
     const evil = [];
     for (const argument of scripts) evil.push(await open({ prepare: misbehave, argument }));
-    for (const page of evil) await timedFetch(page, path);
+    for (const page of evil) await holds(page, path);
     rig.origin.throttle(LINE);
     const theirs = await timedFetch(twin, path);
     const victim = await open();

@@ -338,6 +338,36 @@ export async function fetchIn(page, url, init = {}) {
   );
 }
 
+/**
+ * Fetches in the page until the viewer answers by itself: then the index has attested the file, with the origin's own
+ * validators. An origin that is slowed down or cut off before may never be attested in time.
+ */
+export async function holds(page, path, timeoutMs = 30_000) {
+  const held = await page.evaluate(
+    async (target, patienceMs) => {
+      const url = new URL(target, location.href).href;
+      const endMs = performance.now() + patienceMs;
+      while (performance.now() < endMs) {
+        const reported = new Promise((resolve) => {
+          window.nearcast.addEventListener("request", function heard({ detail }) {
+            if (detail.url !== url) return;
+            window.nearcast.removeEventListener("request", heard);
+            resolve(detail.bytes);
+          });
+        });
+        await (await fetch(target)).arrayBuffer();
+        const { mesh, origin } = await reported;
+        if (mesh + origin === 0) return true;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      return false;
+    },
+    path,
+    timeoutMs,
+  );
+  if (!held) throw new Error(`The viewer does not hold ${path}`);
+}
+
 /** Waits until the page's viewer is linked with that many others. */
 export const linked = (page, count) =>
   until(page, (links) => window.nearcast.stats().links >= links, count);

@@ -267,6 +267,7 @@ export const originRows = [
   },
   {
     ...{ row: 24, name: "one byte is another one for each viewer", allowedMs: 250, ...marked },
+    unattested: true,
     seeders: [{ prepare: wear, argument: "S" }],
     victim: { prepare: wear, argument: "V" },
     inject: ({ twin }) => twin.evaluate(wear, "V"),
