@@ -17,7 +17,7 @@ export class RequestMeter {
   readonly #total = { cache: 0, mesh: 0, origin: 0 };
   readonly #ended = Promise.withResolvers<void>();
   #fresh = { cache: 0, mesh: 0, origin: 0 };
-  #toldMs = this.#startedMs;
+  #toldMs = 0;
   #open = true;
 
   constructor(clientId: string, url: string) {
