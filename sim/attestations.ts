@@ -17,7 +17,7 @@ export class Attestations {
   }
 
   ask(viewer: Viewer, asset: Asset): void {
-    const { nowMs, config, queue, indexDown } = this.#world;
+    const { nowMs, queue, indexDown } = this.#world;
     viewer.asking++;
     const rttMs = viewer.traits.serverRttMs;
     const sentMs = Math.max(nowMs, viewer.indexJoinedMs);
@@ -25,9 +25,23 @@ export class Attestations {
       return this.#world.after(ANSWER_TIMEOUT_MS, KIND.attestLost, viewer.index, asset.index);
     }
     const heardMs = sentMs + rttMs / 2;
-    asset.attestedMs = Math.min(asset.attestedMs, heardMs + config.attestMs);
-    const readyMs = Math.max(heardMs, asset.attestedMs) + rttMs / 2;
-    queue.push(readyMs, KIND.attested, viewer.index, asset.index);
+    const first = asset.attestedMs === Number.POSITIVE_INFINITY;
+    if (first) this.#world.everywhere(heardMs, KIND.attest, asset.index);
+    queue.push(heardMs, KIND.attestAsked, viewer.index, asset.index);
+  }
+
+  /** The server fetches and hashes an asset, if it is the first that asks. */
+  attest(index: number): void {
+    const { nowMs, config, catalogue } = this.#world;
+    const asset = catalogue.at(index);
+    asset.attestedMs = Math.min(asset.attestedMs, nowMs + config.attestMs);
+  }
+
+  /** A question has reached the server. */
+  asked(viewer: Viewer, index: number): void {
+    const { nowMs, queue, catalogue } = this.#world;
+    const readyMs = Math.max(nowMs, catalogue.at(index).attestedMs);
+    queue.push(readyMs + viewer.traits.serverRttMs / 2, KIND.attested, viewer.index, index);
   }
 
   arrived(viewer: Viewer, index: number): void {

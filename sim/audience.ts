@@ -1,10 +1,12 @@
 /**
  * Who comes when, what they watch, and how their players read the playlist. It draws from streams of its
- * own, so that the twin without a mesh has the same audience.
+ * own, so that the twin without a mesh has the same audience, and every shard knows all who come and go.
  * @module
  */
+
+import { Member } from "./member.js";
 import { between, exponential, hash32, type Random, seeded, zipf } from "./random.js";
-import { Viewer } from "./viewer.js";
+import { traitsOf, Viewer } from "./viewer.js";
 import { KIND, type World } from "./world.js";
 
 const RETRY_MS = 1_000;
@@ -52,24 +54,44 @@ export class Audience {
   }
 
   join(title: number): void {
-    const { viewers, config, nowMs, mesh, queue } = this.#world;
-    const hopeful = (viewer: Viewer) => mesh.hopeful(viewer);
-    const viewer = new Viewer(config, { index: viewers.length, title, nowMs, hopeful });
-    viewers.push(viewer);
-    queue.push(viewer.leavesAtMs, KIND.leave, viewer.index);
-    this.#world.after(viewer.traits.originFirstByteMs, KIND.poll, viewer.index);
+    const { members, viewers, config, nowMs, links } = this.#world;
+    const index = members.length;
+    const traits = traitsOf(config, index);
+    const shard = traits.region % this.#world.shards;
+    const member = new Member({ index, title, traits, shard });
+    members.push(member);
+    this.#world.after(traits.sessionMs, KIND.leave, index);
+    const own = shard === this.#world.shard;
+    const hopeful = (viewer: Viewer) => links.hopeful(viewer);
+    viewers.push(own ? new Viewer(config, { member, nowMs, hopeful }) : undefined);
+    if (own) this.#world.after(traits.originFirstByteMs, KIND.poll, index);
   }
 
-  leave(viewer: Viewer): void {
-    const { config, nowMs, mesh, stats } = this.#world;
+  leave(index: number): void {
+    const { config, nowMs, links } = this.#world;
+    const member = this.#world.member(index);
+    const viewer = this.#world.alive(index);
+    member.alive = false;
+    if (viewer) this.#bye(viewer);
+    links.leave(member);
+    this.#world.after(FORGET_MS, KIND.forget, index);
+    const steady = config.scenario !== "vod" && config.scenario !== "flash";
+    if (steady) this.#arrive(nowMs + exponential(this.#random, REPLACE_MS));
+  }
+
+  #bye(viewer: Viewer): void {
+    const { nowMs, stats, uploads } = this.#world;
     viewer.alive = false;
     viewer.player.settle(nowMs);
     stats.left(viewer);
-    if (viewer.connected) mesh.leave(viewer);
+    uploads.left(viewer);
     viewer.session = undefined;
-    this.#world.after(FORGET_MS, KIND.forget, viewer.index);
-    const steady = config.scenario !== "vod" && config.scenario !== "flash";
-    if (steady) this.#arrive(nowMs + exponential(this.#random, REPLACE_MS));
+  }
+
+  /** All that was on its way to or from a viewer has ended. */
+  forget(index: number): void {
+    this.#world.members[index] = undefined;
+    this.#world.viewers[index] = undefined;
   }
 
   /** The player reads the playlist. */
@@ -83,11 +105,11 @@ export class Audience {
     if (player.next < 0) player.next = catalogue.live ? liveStart : 0;
     else if (player.next < from && !viewer.session) player.next = liveStart; // it fell behind
     this.want(viewer);
-    this.#world.mesh.befriend(viewer);
+    this.#world.links.seekFriends(viewer);
     if (!catalogue.live) return;
     const past = from - this.#world.config.pastSegments;
     if (news && past > 0) {
-      this.#world.deliveries.forget(viewer, catalogue.segment(viewer.title, past));
+      this.#world.deliveries.forget(viewer, catalogue.segment(viewer.member.title, past));
     }
     const jitter = between(viewer.pollRandom, 0.95, 1.05);
     this.#world.after(catalogue.segmentMs * (news ? jitter : jitter / 2), KIND.poll, viewer.index);
@@ -103,7 +125,7 @@ export class Audience {
       viewer.wanting = true;
       return this.#world.after(roomInMs + 1, KIND.want, viewer.index);
     }
-    deliveries.open(viewer, catalogue.segment(viewer.title, player.next));
+    deliveries.open(viewer, catalogue.segment(viewer.member.title, player.next));
   }
 
   retry(viewer: Viewer): void {

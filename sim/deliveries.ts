@@ -12,7 +12,7 @@ import { Attestations } from "./attestations.js";
 import type { Asset } from "./catalogue.js";
 import { Origin } from "./origin.js";
 import type { FetchReason } from "./stats.js";
-import type { Viewer } from "./viewer.js";
+import type { Link, Viewer } from "./viewer.js";
 import { KIND, type World } from "./world.js";
 
 export interface Session {
@@ -37,10 +37,7 @@ export interface Session {
 
 /** A piece that came from a peer. */
 interface PeerPiece {
-  readonly from: number;
   readonly askId: number;
-  readonly asset: number;
-  readonly piece: number;
   readonly bytes: number;
   readonly genuine: boolean;
 }
@@ -69,7 +66,7 @@ export class Deliveries {
   }
 
   open(viewer: Viewer, asset: Asset): void {
-    const { config, nowMs, mesh } = this.#world;
+    const { config, nowMs, links, gossip } = this.#world;
     const session: Session = {
       ...{ id: ++viewer.lastSession, asset, openedMs: nowMs, phase: "waiting" as const },
       ...{ next: 0, heardMs: nowMs, alone: false, startedMs: nowMs, headMs: -1, passed: 0 },
@@ -79,8 +76,8 @@ export class Deliveries {
     asset.wanted = true;
     this.#world.trace(viewer, `wants ${asset.id}, ahead ${viewer.player.aheadMs(nowMs) | 0} ms`);
     if (!config.mesh) return this.#passThrough(viewer, session);
-    mesh.connect(viewer);
-    if (viewer.traits.manner === "lie") mesh.lie(viewer, asset.index);
+    links.connect(viewer);
+    if (viewer.traits.manner === "lie") gossip.lie(viewer, asset.index);
     if (!viewer.ticking) {
       viewer.ticking = true;
       this.#world.after(TICK_MS, KIND.tick, viewer.index);
@@ -116,7 +113,7 @@ export class Deliveries {
     if (this.#patientUntil(viewer, session) <= this.#world.nowMs) {
       return elects && planner.originMs(asset.bytes) > SLOW_ORIGIN_MS;
     }
-    return this.#world.mesh.hopeful(viewer) || elects;
+    return this.#world.links.hopeful(viewer) || elects;
   }
 
   /** A response that passes through goes on from pieces once somebody can help (docs/decisions/0014). */
@@ -206,14 +203,8 @@ export class Deliveries {
   /** What the mesh had to offer when the planner chose the origin for a piece. */
   #reasonFor(viewer: Viewer, { asset }: Session, piece: number): FetchReason {
     if (this.#world.nowMs - viewer.joinedAtMs < STARTING_MS) return "starting";
-    let reason: FetchReason = "first";
-    for (const peer of viewer.links.keys()) {
-      const other = this.#world.alive(peer);
-      if (other?.have.get(asset.index)?.has(piece)) return "held";
-      const { session } = other ?? {};
-      if (session?.asset === asset && session.ordered.has(piece)) reason = "coming";
-    }
-    return reason;
+    const held = viewer.planner.heldByPeers(asset.id, { from: piece, to: piece + 1 });
+    return held ? "held" : "first";
   }
 
   /** The planner gives up: the worker goes on alone. */
@@ -257,22 +248,22 @@ export class Deliveries {
   }
 
   /** A piece came from a peer: verified before anybody sees it. */
-  peerPiece(viewer: Viewer, { from, askId, asset: index, piece, bytes, genuine }: PeerPiece): void {
+  peerPiece(viewer: Viewer, { peerId }: Link, { askId, bytes, genuine }: PeerPiece): void {
     const { planner } = viewer;
-    const { stats, shell, nowMs, config } = this.#world;
-    const { id: peerId } = this.#world.viewer(from); // the same string, which maps compare by identity
-    if (!planner.askOf(peerId, askId)) {
+    const { stats, shell, nowMs, config, catalogue } = this.#world;
+    const ask = planner.askOf(peerId, askId);
+    if (!ask) {
       stats.duplicateBytes += bytes;
       return;
     }
     if (!genuine && config.plant !== "accept-corrupt") {
       stats.rejectedBytes += bytes;
-      this.#world.trace(viewer, `gets wrong bytes from ${from}`);
+      this.#world.trace(viewer, `gets wrong bytes from ${peerId}`);
       return shell.run(viewer, planner.pieceCorrupt(peerId, nowMs));
     }
-    if (!genuine) viewer.wrong.add(`${index} ${piece}`);
-    const asset = this.#world.catalogue.at(index);
-    const first = this.add(viewer, asset, piece);
+    const asset = catalogue.at(Number(ask.assetId));
+    if (!genuine) viewer.wrong.add(`${asset.index} ${ask.piece}`);
+    const first = this.add(viewer, asset, ask.piece);
     if (first) stats.meshPiece(bytes, nowMs - Math.max(viewer.session?.openedMs ?? nowMs, 0));
     else stats.duplicateBytes += bytes;
     shell.run(viewer, planner.pieceArrived(peerId, askId, bytes, nowMs));
@@ -283,7 +274,7 @@ export class Deliveries {
   add(viewer: Viewer, asset: Asset, piece: number): boolean {
     if (!this.#have(viewer, asset).add(piece)) return false;
     asset.held.add(viewer.index, piece);
-    if (this.#world.config.mesh) this.#world.mesh.added(viewer, asset.index, piece);
+    if (this.#world.config.mesh) this.#world.gossip.added(viewer, asset.index, piece);
     return true;
   }
 

@@ -67,14 +67,16 @@ export class EventQueue {
     if (++this.#size > this.#peak) this.#peak = this.#size;
   }
 
-  /** Takes the earliest event out. @returns `false` if there is none. */
-  next(): boolean {
+  /** Takes the earliest event out. @returns `false` if there is none before that time. */
+  next(beforeMs = Number.POSITIVE_INFINITY): boolean {
     if (this.#size === 0) return false;
     for (let steps = 0; this.#due.size === 0; steps++) {
+      if (this.#bucket + 1 >= beforeMs) return false;
       if (steps < BUCKETS) this.#bucket++;
       else this.#bucket = Math.floor(this.#earliestMs());
       this.#fetchDue();
     }
+    if (this.#due.firstMs >= beforeMs) return false;
     const slot = this.#due.pop();
     this.atMs = this.#times[slot] as number;
     this.kind = this.#kinds[slot] as number;
@@ -161,6 +163,11 @@ class Heap {
       place = parent;
     }
     this.#put(place, atMs, order, slot);
+  }
+
+  /** Time of the first one; there must be one. */
+  get firstMs(): number {
+    return this.#times[0] as number;
   }
 
   /** @returns The first slot; there must be one. */

@@ -1,5 +1,5 @@
 /**
- * Who hears what a viewer tells: the neighbours' ends of its links, nearest first, never written to. Numbers and round
+ * Who hears what a viewer tells: its neighbours' ends of its links, nearest first, never written to. Numbers and round
  * trips lie side by side, so that most of what is told needs no look at links and viewers, whose memory is cold.
  * @module
  */
@@ -12,7 +12,7 @@ export class Hearers {
   readonly indices: Int32Array;
   readonly rttsMs: Float64Array;
 
-  constructor(ends: Iterable<Link>) {
+  constructor(ends: readonly Link[]) {
     this.ends = [...ends].sort((a, b) => a.rttMs - b.rttMs);
     this.indices = Int32Array.from(this.ends, ({ owner }) => owner.index);
     this.rttsMs = Float64Array.from(this.ends, ({ rttMs }) => rttMs);
@@ -20,6 +20,15 @@ export class Hearers {
 
   get count(): number {
     return this.ends.length;
+  }
+
+  with(end: Link): Hearers {
+    return new Hearers([...this.ends, end]);
+  }
+
+  without(viewer: number): Hearers {
+    if (!this.indices.includes(viewer)) return this;
+    return new Hearers(this.ends.filter(({ owner }) => owner.index !== viewer));
   }
 
   /** Round trip to the farthest of those before number `end`. */

@@ -10,6 +10,7 @@ import { HELP, type Options, parseOptions } from "./options.js";
 import { progressLine, report } from "./result.js";
 import { type Progress, simulate } from "./simulation.js";
 import { attemptApart, type Outcome, summaryOf, sweep } from "./sweep.js";
+import { simulateInThreads } from "./threads.js";
 
 /** @returns The exit code. */
 export async function main(args: readonly string[]): Promise<number> {
@@ -25,11 +26,16 @@ export async function main(args: readonly string[]): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  const { configs, twin, json, progressS } = options;
+  const { configs, twin, json, progressS, threads } = options;
   if (configs.length > 1) return await runSeeds(options, args);
   try {
     const verbose = json !== "-";
-    const outcome = run(options.configs[0] as SimConfig, { twin, verbose, progressS });
+    const outcome = await run(options.configs[0] as SimConfig, {
+      twin,
+      verbose,
+      progressS,
+      threads,
+    });
     write(json, [outcome]);
     return 0;
   } catch (error) {
@@ -38,15 +44,16 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-async function runSeeds({ configs, jobs, twin, json }: Options, args: readonly string[]) {
+async function runSeeds({ configs, jobs, twin, json, threads }: Options, args: readonly string[]) {
   const bySeed = new Map(configs.map((config) => [config.seed, config]));
   const onLine = (line: string) => {
     if (json !== "-") console.log(line);
   };
-  const attempt = (seed: number) => {
-    if (jobs > 1) return attemptApart(seed, args);
+  const attempt = async (seed: number) => {
+    if (jobs > 1) return await attemptApart(seed, args);
     try {
-      return run(bySeed.get(seed) as SimConfig, { twin, verbose: false, progressS: 0 });
+      const config = bySeed.get(seed) as SimConfig;
+      return await run(config, { twin, verbose: false, progressS: 0, threads });
     } catch (error) {
       return violationOf(error);
     }
@@ -70,10 +77,18 @@ function write(json: string | undefined, outcomes: readonly Outcome[]): void {
 }
 
 /** One seed, with its twin. */
-function run(
+async function run(
   config: SimConfig,
-  { twin, verbose, progressS }: { twin: boolean; verbose: boolean; progressS: number },
-): Outcome {
+  {
+    twin,
+    verbose,
+    progressS,
+    threads,
+  }: Omit<Options, "configs" | "help" | "jobs" | "json"> & {
+    verbose: boolean;
+  },
+): Promise<Outcome> {
+  const start = threads ? simulateInThreads : simulate;
   const startMs = performance.now();
   const startCpuS = cpuS();
   const progress: Progress = {
@@ -81,10 +96,10 @@ function run(
     onReport: (atS, sofar) =>
       console.error(`${progressLine(atS, sofar)}, ${(cpuS() - startCpuS).toFixed(0)} s of CPU`),
   };
-  const mesh = simulate(config, progressS > 0 ? progress : undefined);
+  const mesh = await start(config, progressS > 0 ? progress : undefined);
   const meshS = (performance.now() - startMs) / 1_000;
   const meshCpuS = cpuS() - startCpuS;
-  const other = twin ? simulate({ ...config, mesh: false, traceViewer: -1 }) : undefined;
+  const other = twin ? await start({ ...config, mesh: false, traceViewer: -1 }) : undefined;
   if (verbose) {
     console.log(report(mesh, other));
     const peakMiB = (resourceUsage().maxRSS / 1_024).toFixed(0);

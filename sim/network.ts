@@ -5,7 +5,6 @@
  */
 import type { SimConfig } from "./config.js";
 import { hash32 } from "./random.js";
-import type { Viewer } from "./viewer.js";
 
 /** Position of a viewer in the unit square; near ones have short round trips. */
 export interface Place {
@@ -36,7 +35,12 @@ export function lossCap(rtt: number, loss: number): number {
 }
 
 /** A draw in [0, 1) that both ends of a pair agree on. */
-export function pairDraw(config: SimConfig, a: Viewer, b: Viewer, salt: number): number {
+export function pairDraw(
+  config: SimConfig,
+  a: { readonly index: number },
+  b: { readonly index: number },
+  salt: number,
+): number {
   const low = Math.min(a.index, b.index);
   const high = Math.max(a.index, b.index);
   return hash32(config.seed, low, high, salt) / 2 ** 32;

@@ -14,6 +14,7 @@ Runs thousands of viewers with the engine of the SDK in virtual time, beside the
   --seed N              of all randomness (${DEFAULTS.seed})
   --seeds A-B           one run per seed instead, one line each, median and worst at the end
   --jobs N              processes for them (2)
+  --threads             two threads for a run, with the same result; sensible from 1000 viewers on
   --scenario NAME       ${SCENARIOS.join(", ")} (live)
   --bitrate MBPS        of the film (${DEFAULTS.bitrate})
   --segment S           duration of a segment (${DEFAULTS.segment})
@@ -32,6 +33,8 @@ export interface Options {
   readonly help: boolean;
   readonly twin: boolean;
   readonly json: string | undefined;
+  /** Whether a run has a thread for each of its shards. */
+  readonly threads: boolean;
   /** Seeds that run at the same time. */
   readonly jobs: number;
   /** Virtual seconds between two reports; 0 for none. */
@@ -76,6 +79,7 @@ export function parseOptions(args: readonly string[]): Options {
   }));
   return {
     ...{ help: values.help ?? false, twin: !values["no-twin"], json: values.json },
+    threads: values.threads ?? false,
     jobs: numberOf("--jobs", "jobs", values.jobs ?? "2"),
     progressS: numberOf("--progress", "progress", values.progress ?? "0"),
     configs,
@@ -105,7 +109,7 @@ function parse(args: readonly string[]) {
         ...{ bitrate: text, segment: text, "uplink-median": text, "no-upload-share": text },
         ...{ clique: text, json: text, viewer: text, jobs: text, progress: text },
         set: { type: "string", multiple: true },
-        ...{ trace: flag, "no-twin": flag, help: flag },
+        ...{ trace: flag, "no-twin": flag, threads: flag, help: flag },
       },
     });
   } catch (error) {

@@ -3,28 +3,54 @@
  * @module
  */
 import { PIECE_BYTES } from "../src/protocol/limits.js";
-import type { World } from "./world.js";
+import { Catalogue } from "./catalogue.js";
+import type { SimConfig } from "./config.js";
+import { InvariantError } from "./guard.js";
+import { type PlainStats, Stats } from "./stats.js";
+
+/** What one shard has to say, as plain values. */
+export interface ShardReport {
+  readonly stats: PlainStats;
+  readonly events: number;
+  readonly eventsPeak: number;
+  /** Assets that anybody asked for. */
+  readonly wanted: readonly number[];
+  /** The same in all shards. */
+  readonly viewers: number;
+  readonly cliques: number;
+  readonly digest: number;
+}
 
 export type Result = ReturnType<typeof resultOf>;
 
 const round = (value: number, digits = 3) => Number(value.toFixed(digits));
 
-export function resultOf(world: World) {
-  const { stats, config, catalogue, viewers, queue, cliques } = world;
+/** @throws {InvariantError} If the shards do not agree on who came, left and was linked. */
+export function resultOf(config: SimConfig, reports: readonly ShardReport[]) {
+  const stats = new Stats();
+  for (const report of reports) stats.include(report.stats);
+  const { viewers, cliques, digest } = reports[0] as ShardReport;
+  if (reports.some((report) => report.digest !== digest)) {
+    throw new InvariantError(`seed ${config.seed}: the shards disagree on who is linked`);
+  }
+  const events = reports.reduce((sum, report) => sum + report.events, 0);
+  const eventsPeak = reports.reduce((sum, report) => sum + report.eventsPeak, 0);
   const delivered = stats.meshBytes + stats.originFirstBytes;
-  const wanted = catalogue.assets.filter((asset) => asset.wanted);
-  const wantedBytes = wanted.reduce((sum, { bytes }) => sum + bytes, 0);
+  const catalogue = new Catalogue(config);
+  const wanted = new Set(reports.flatMap((report) => report.wanted));
+  const wantedBytes = [...wanted].reduce((sum, index) => sum + catalogue.at(index).bytes, 0);
   const [delayP50 = 0, delayP95 = 0, delayP99 = 0] = stats.delays.quantiles(0.5, 0.95, 0.99);
   const [startupP50 = 0, startupP95 = 0] = stats.startups.quantiles(0.5, 0.95);
   const [pieceP50 = 0, pieceP95 = 0] = stats.pieceDelays.quantiles(0.5, 0.95);
   const [uploadP50 = 0, uploadP95 = 0, uploadMax = 0] = stats.uploads.quantiles(0.5, 0.95, 1);
   return {
     ...{ scenario: config.scenario, seed: config.seed, mesh: config.mesh },
-    ...{ viewers: viewers.length, seconds: config.seconds, cliques: cliques.count },
+    ...{ viewers, seconds: config.seconds, cliques },
     deliveredBytes: delivered,
     offload: round(1 - stats.originBytes / Math.max(1, delivered), 4),
     meshShare: round(stats.meshBytes / Math.max(1, delivered), 4),
     originBytes: stats.originBytes,
+    meshBytes: stats.meshBytes,
     originCopies: round(stats.originBytes / Math.max(1, wantedBytes), 2),
     duplicateShare: round(stats.duplicateBytes / Math.max(1, delivered), 4),
     rejectedBytes: stats.rejectedBytes,
@@ -43,11 +69,32 @@ export function resultOf(world: World) {
       ...{ planned: stats.planned, passed: stats.passed, alone: stats.alone, failed: stats.failed },
       ...{ asks: stats.asks, cancels: stats.cancels, busy: stats.busy, absent: stats.absent },
       fetchedPieces: { ...stats.fetched, passed: stats.passedPieces },
-      ...{ originRuns: stats.originRuns, links: stats.linksOpened },
+      ...{ originRuns: stats.originRuns, links: stats.linkEnds / 2 },
       ...{ droppedCorrupt: stats.drops.corrupt, droppedStalled: stats.drops.stalled },
-      ...{ events: queue.count, eventsPeak: queue.peak },
+      ...{ events, eventsPeak },
     },
   };
+}
+
+/** Pieces per viewer by which origin bytes may exceed what was delivered. */
+const HEDGE_PIECES = 4;
+/** Events that may wait at a time, per viewer that was ever there. */
+const EVENTS_PER_VIEWER_MAX = 4_000;
+
+/** What must hold of a whole run. @throws {InvariantError} */
+export function check(config: SimConfig, result: Result): void {
+  const { deliveredBytes: delivered, originBytes, meshBytes, viewers, counts } = result;
+  const hedgedBytes = viewers * HEDGE_PIECES * PIECE_BYTES;
+  if (originBytes > 1.02 * delivered + 0.02 * meshBytes + hedgedBytes) {
+    throw new InvariantError(
+      `seed ${config.seed}: the origin sent ${originBytes} bytes where ${delivered} were needed`,
+    );
+  }
+  if (counts.eventsPeak > EVENTS_PER_VIEWER_MAX * viewers + 1_000) {
+    throw new InvariantError(
+      `seed ${config.seed}: ${counts.eventsPeak} events waited at the same time`,
+    );
+  }
 }
 
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
@@ -58,9 +105,9 @@ export function progressLine(
   atS: number,
   { offload, deliveredBytes, counts, cliques }: Result,
 ): string {
-  const { passed, starting, first, coming, held } = counts.fetchedPieces;
+  const { passed, starting, first, held } = counts.fetchedPieces;
   const share = (pieces: number) => ((100 * pieces * PIECE_BYTES) / deliveredBytes).toFixed(2);
-  const rest = share(first + coming + held);
+  const rest = share(first + held);
   const origin = (100 * (1 - offload)).toFixed(2);
   return `${atS} s: ${cliques} cliques, ${mib(deliveredBytes)} delivered, origin ${origin} % (first segments ${share(passed)}, start ${share(starting)}, rest ${rest})`;
 }
@@ -85,10 +132,7 @@ const LINES: readonly (readonly [string, (result: Result) => string])[] = [
     "origin: passed / starting",
     ({ counts: { fetchedPieces: f } }) => `${f.passed} / ${f.starting}`,
   ],
-  [
-    "origin: first / coming / held",
-    ({ counts: { fetchedPieces: f } }) => `${f.first} / ${f.coming} / ${f.held}`,
-  ],
+  ["origin: first / held", ({ counts: { fetchedPieces: f } }) => `${f.first} / ${f.held}`],
   ["asks / busy / absent", ({ counts: c }) => `${c.asks} / ${c.busy} / ${c.absent}`],
   ["dropped corrupt / stalled", ({ counts: c }) => `${c.droppedCorrupt} / ${c.droppedStalled}`],
 ];

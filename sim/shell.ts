@@ -22,7 +22,7 @@ export class Shell {
   }
 
   #execute(viewer: Viewer, command: Command): void {
-    const { uploads, deliveries, mesh, stats, nowMs } = this.#world;
+    const { uploads, deliveries, gossip, links, stats } = this.#world;
     switch (command.type) {
       case "ask":
         return uploads.ask(viewer, command);
@@ -31,7 +31,7 @@ export class Shell {
       case "fetch":
         return deliveries.fetch(viewer, command);
       case "claim":
-        return mesh.claim(viewer, command);
+        return gossip.claim(viewer, command);
       case "fail":
         return deliveries.givenUp(viewer, command.requestId);
       case "drop": {
@@ -39,8 +39,7 @@ export class Shell {
         stats.drops[command.reason]++;
         this.#world.trace(viewer, `drops ${peer}: ${command.reason}`);
         const banMs = command.reason === "corrupt" ? BANNED_MS : UNREACHABLE_MS;
-        viewer.avoidedUntilMs.set(peer, nowMs + banMs);
-        return mesh.close(viewer.index, peer);
+        return links.drop(viewer, peer, banMs);
       }
     }
   }

@@ -13,6 +13,14 @@ class Samples {
     return this.#count;
   }
 
+  get values(): Float32Array {
+    return this.#values.subarray(0, this.#count);
+  }
+
+  addAll(values: Float32Array): void {
+    for (const value of values) this.add(value);
+  }
+
   add(value: number): void {
     if (this.#count === this.#values.length) {
       const longer = new Float32Array(2 * this.#count);
@@ -35,10 +43,24 @@ class Samples {
 const PIECE_SAMPLE = 8;
 
 /**
- * Why the planner ordered a piece from the origin: the viewer has only just come; no linked peer had it; one
- * was fetching it as well; one held it, but was too slow, busy or silent.
+ * Why the planner ordered a piece from the origin: the viewer has only just come; no linked peer has said that it
+ * holds it; one has, but was too slow, busy or silent.
  */
-export type FetchReason = "starting" | "first" | "coming" | "held";
+export type FetchReason = "starting" | "first" | "held";
+
+export interface PlainStats {
+  readonly counts: Readonly<Record<string, number>>;
+  readonly fetched: Readonly<Record<FetchReason, number>>;
+  readonly drops: Readonly<{ corrupt: number; stalled: number }>;
+  /** Of each of `SAMPLES`. */
+  readonly samples: readonly Float32Array[];
+}
+
+const SAMPLES = ["delays", "startups", "pieceDelays", "uploads"] as const;
+
+function addTo(sums: Record<string, number>, counts: Readonly<Record<string, number>>): void {
+  for (const [name, count] of Object.entries(counts)) sums[name] = (sums[name] ?? 0) + count;
+}
 
 export class Stats {
   meshBytes = 0;
@@ -56,10 +78,11 @@ export class Stats {
   alone = 0;
   failed = 0;
   originRuns = 0;
-  linksOpened = 0;
+  /** Ends of links that opened: two each. */
+  linkEnds = 0;
   /** Pieces that planners ordered from the origin. */
   readonly fetched: Record<FetchReason, number> = {
-    ...{ starting: 0, first: 0, coming: 0, held: 0 },
+    ...{ starting: 0, first: 0, held: 0 },
   };
   /** Pieces of requests that passed through. */
   passedPieces = 0;
@@ -71,6 +94,24 @@ export class Stats {
   readonly pieceDelays = new Samples();
   readonly uploads = new Samples();
   #pieces = 0;
+
+  /** All that was counted, as plain values that may go to another thread. */
+  plain(): PlainStats {
+    const counts = Object.fromEntries(
+      Object.entries(this).filter(([, value]) => typeof value === "number"),
+    ) as Record<string, number>;
+    const { fetched, drops } = this;
+    const samples = SAMPLES.map((name) => this[name].values.slice());
+    return { counts, fetched: { ...fetched }, drops: { ...drops }, samples };
+  }
+
+  /** Adds what another shard counted. */
+  include({ counts, fetched, drops, samples }: PlainStats): void {
+    addTo(this as unknown as Record<string, number>, counts);
+    addTo(this.fetched, fetched);
+    addTo(this.drops, drops);
+    for (const [at, name] of SAMPLES.entries()) this[name].addAll(samples[at] as Float32Array);
+  }
 
   /** `delayMs`: since the request was opened. */
   meshPiece(bytes: number, delayMs: number): void {

@@ -1,21 +1,22 @@
 /**
  * Pieces between viewers: an ask travels to the holder, waits in its uplink, a first-in first-out of
  * pieces, is held back by the link's loss, and shares the receiver's downlink. Admission is the engine's
- * UploadPolicy, counted as src/mesh/uploads/uploader.ts counts.
+ * UploadPolicy, counted as src/mesh/uploads/uploader.ts counts. Holder and receiver know of each other what is told
+ * on the way, as they may belong to different shards.
  * @module
  */
 import { PieceSet } from "../src/core/piece-set.js";
 import type { Command } from "../src/engine/planner.js";
 import type { Asset } from "./catalogue.js";
 import type { Link, Viewer } from "./viewer.js";
-import { KIND, type World } from "./world.js";
+import { KIND, MESSAGE, type World } from "./world.js";
 
 type AskCommand = Extract<Command, { type: "ask" }>;
 
+/** An ask at its holder. */
 interface Job {
-  generation: number;
-  from: number;
-  to: number;
+  holder: number;
+  receiver: number;
   askId: number;
   asset: number;
   piece: number;
@@ -24,8 +25,6 @@ interface Job {
   link: Link | undefined;
   /** The receiver does not wait for it any more. */
   cancelled: boolean;
-  /** A flooder asked, who never wanted it. */
-  unwanted: boolean;
   genuine: boolean;
 }
 
@@ -33,6 +32,8 @@ const DISABLED_RETRY_MS = 60_000;
 const REFUSER_RETRY_MS = 200;
 /** Asks of a flooder to each neighbour, with every tick: 20 Mbit/s and more. */
 const FLOOD_ASKS = 4;
+/** What a flooder asks for it never wanted. */
+const UNWANTED = -1;
 
 export class Uploads {
   readonly #world: World;
@@ -44,87 +45,91 @@ export class Uploads {
   }
 
   ask(viewer: Viewer, { peerId, askId, assetId, piece }: AskCommand): void {
-    const { guard, catalogue, stats, config } = this.#world;
-    const to = Number(peerId);
-    const link = viewer.links.get(to);
+    const { guard, stats, config } = this.#world;
+    const link = viewer.links.get(Number(peerId));
     guard.asked(viewer, peerId, link?.open === true && config.plant !== "ask-closed");
     if (!link) return;
-    const asset = catalogue.at(Number(assetId));
-    const bytes = catalogue.bytesOf(asset, piece);
-    const index = this.#open({
-      from: to,
-      to: viewer.index,
-      askId,
-      asset: asset.index,
-      piece,
-      bytes,
-    });
-    const job = this.#jobs[index] as Job;
-    viewer.asks.set(askId, index);
+    guard.window(viewer, link.source);
+    viewer.asks.set(askId, link);
     stats.asks++;
-    this.#world.trace(viewer, `asks ${to} for ${assetId}/${piece}`);
-    this.#world.after(
-      this.#world.controlMs(viewer, link.rttMs),
-      KIND.request,
-      index,
-      job.generation,
-    );
+    this.#world.trace(viewer, `asks ${peerId} for ${assetId}/${piece}`);
+    this.#request(viewer, link, { askId, asset: Number(assetId), piece });
   }
 
   /** A flooder asks all its neighbours for pieces that it throws away. */
   flood(viewer: Viewer, asset: Asset): void {
-    for (const end of viewer.hearers.ends) {
+    for (const link of viewer.links.values()) {
       for (let count = 0; count < FLOOD_ASKS; count++) {
         const piece = Math.floor(viewer.random() * asset.pieceCount);
-        const bytes = this.#world.catalogue.bytesOf(asset, piece);
-        const spec = { from: end.owner.index, to: viewer.index, askId: -1, asset: asset.index };
-        const index = this.#open({ ...spec, piece, bytes });
-        const job = this.#jobs[index] as Job;
-        job.unwanted = true;
-        this.#world.after(
-          this.#world.controlMs(viewer, end.rttMs),
-          KIND.request,
-          index,
-          job.generation,
-        );
+        this.#request(viewer, link, { askId: UNWANTED, asset: asset.index, piece });
       }
     }
   }
 
+  #request(
+    viewer: Viewer,
+    { peer, peerShard, rttMs }: Link,
+    { askId, asset, piece }: Pick<Job, "askId" | "asset" | "piece">,
+  ): void {
+    const atMs = this.#world.nowMs + this.#world.controlMs(viewer, rttMs);
+    const receiver = viewer.index;
+    const outbox = this.#world.outboxes[peerShard];
+    if (outbox) outbox.put(MESSAGE.ask, [atMs, peer, receiver, askId, asset, piece]);
+    else this.#onItsWay(atMs, { holder: peer, receiver, askId, asset, piece });
+  }
+
+  /** An ask from another shard. */
+  arrived(fields: Float64Array): void {
+    const at = (place: number) => fields[place] as number;
+    const ask = { holder: at(1), receiver: at(2), askId: at(3), asset: at(4), piece: at(5) };
+    this.#onItsWay(at(0), ask);
+  }
+
+  #onItsWay(
+    atMs: number,
+    ask: Pick<Job, "holder" | "receiver" | "askId" | "asset" | "piece">,
+  ): void {
+    const { catalogue, queue } = this.#world;
+    const bytes = catalogue.bytesOf(catalogue.at(ask.asset), ask.piece);
+    queue.push(atMs, KIND.request, this.#open({ ...ask, bytes }));
+  }
+
   /** The receiver takes an ask back. */
   cancel(viewer: Viewer, askId: number): void {
-    const index = viewer.asks.get(askId);
-    if (index === undefined) return;
+    const link = viewer.asks.get(askId);
+    if (!link) return;
     viewer.asks.delete(askId);
-    const job = this.#jobs[index] as Job;
-    job.cancelled = true;
     this.#world.stats.cancels++;
-    const link = viewer.links.get(job.from);
-    const delayMs = link ? this.#world.controlMs(viewer, link.rttMs) : 0;
-    this.#world.after(delayMs, KIND.cancel, index, job.generation);
+    const { peer, peerShard, rttMs, open } = link;
+    if (!open) return;
+    const atMs = this.#world.nowMs + this.#world.controlMs(viewer, rttMs);
+    this.#world.send(peerShard, atMs, KIND.cancel, peer, viewer.index, askId);
   }
 
   /** A link is gone: its asks are forgotten; the planner hears of it elsewhere. */
   linkClosed(viewer: Viewer, link: Link): void {
-    for (const [askId, index] of viewer.asks) {
-      const job = this.#jobs[index] as Job;
-      if (job.from !== link.peer) continue;
-      viewer.asks.delete(askId);
-      job.cancelled = true;
-    }
+    for (const [askId, over] of viewer.asks) if (over === link) viewer.asks.delete(askId);
     this.#account(viewer, link, -link.outBytes);
   }
 
+  /** A viewer left with what it was to send. */
+  left({ uploadQueue: queue }: Viewer): void {
+    if (queue.serving >= 0) this.#release(queue.serving);
+    for (const index of queue.jobs.slice(queue.head)) this.#release(index);
+    queue.jobs.length = 0;
+    queue.head = 0;
+    queue.serving = -1;
+  }
+
   /** A request reached the holder. */
-  requested(index: number, generation: number): void {
-    const job = this.#job(index, generation);
-    if (!job) return;
-    const holder = this.#world.alive(job.from);
-    const link = holder?.links.get(job.to);
-    if (job.cancelled) return this.#release(index);
-    if (!holder || !link) return; // the receiver has yet to notice, and to take it back
+  requested(index: number): void {
+    const job = this.#jobs[index] as Job;
+    const holder = this.#world.alive(job.holder);
+    const link = holder?.links.get(job.receiver);
+    // The receiver has yet to notice, and to take it back.
+    if (!holder || !link) return this.#release(index);
     const { manner, uploads } = holder.traits;
-    if (manner === "stall") return; // it never answers
+    if (manner === "stall") return this.#release(index); // it never answers
     if (manner === "refuse") return this.#reject(index, holder, link, REFUSER_RETRY_MS);
     const busyMs = uploads
       ? holder.policy.busyMs({
@@ -163,7 +168,7 @@ export class Uploads {
         this.#world.after(waitMs + sendMs, KIND.uplinkFree, holder.index);
         break;
       }
-      this.#left(holder, job, link);
+      this.#done(holder, job, link);
       this.#release(index);
     }
     if (queue.head > 64 && 2 * queue.head > queue.jobs.length) {
@@ -184,83 +189,91 @@ export class Uploads {
     holder.policy.sample(job.bytes, sendMs);
     holder.planner.uplinkBytesPerMs = holder.policy.rateBytesPerMs;
     // Most links let a piece through as fast as the uplink sends it.
-    if (link.freeMs === nowMs) this.pieceOut(index, job.generation);
-    else queue.push(link.freeMs, KIND.pieceOut, index, job.generation);
+    if (link.freeMs === nowMs) this.pieceOut(index);
+    else queue.push(link.freeMs, KIND.pieceOut, index);
     this.#serve(holder);
   }
 
   /** A piece has left the holder: it is on its way to the receiver's downlink. */
-  pieceOut(index: number, generation: number): void {
-    const job = this.#job(index, generation);
-    if (!job) return;
-    const { nowMs, queue, stats } = this.#world;
+  pieceOut(index: number): void {
+    const { receiver, askId, bytes, genuine, holder: from, ...job } = this.#jobs[index] as Job;
+    const { nowMs, stats } = this.#world;
     const link = job.link as Link;
-    const holder = this.#world.alive(job.from);
+    const holder = this.#world.alive(from);
     if (holder && link.open) {
-      holder.uploadedBytes += job.bytes;
-      this.#left(holder, job, link);
+      holder.uploadedBytes += bytes;
+      this.#done(holder, this.#jobs[index] as Job, link);
     }
-    const receiver = this.#world.alive(job.to);
-    if (!receiver) return this.#release(index);
-    stats.sentBytes += job.bytes;
-    const receiveMs = job.bytes / receiver.traits.downlink;
-    const lastBitMs = nowMs + link.rttMs / 2;
-    receiver.downlinkFreeMs = Math.max(
-      lastBitMs,
-      Math.max(receiver.downlinkFreeMs, lastBitMs - receiveMs) + receiveMs,
-    );
-    queue.push(receiver.downlinkFreeMs, KIND.pieceIn, index, generation);
+    this.#release(index);
+    stats.sentBytes += bytes;
+    const atMs = nowMs + link.rttMs / 2;
+    const sent = 2 * bytes + (genuine ? 1 : 0);
+    this.#world.send(link.peerShard, atMs, KIND.pieceNear, receiver, askId, sent);
   }
 
-  pieceIn(index: number, generation: number): void {
-    const job = this.#job(index, generation);
-    if (!job) return;
-    this.#release(index);
-    const { stats, deliveries } = this.#world;
-    const receiver = this.#world.alive(job.to);
-    if (!receiver || job.cancelled || job.unwanted || !receiver.links.has(job.from)) {
-      stats.duplicateBytes += job.bytes;
+  /** The last bit of a piece would be here if the downlink were free. */
+  pieceNear(receiver: Viewer, askId: number, sent: number): void {
+    const { nowMs, queue } = this.#world;
+    const receiveMs = (sent >> 1) / receiver.traits.downlink;
+    const freeMs = Math.max(
+      nowMs,
+      Math.max(receiver.downlinkFreeMs, nowMs - receiveMs) + receiveMs,
+    );
+    receiver.downlinkFreeMs = freeMs;
+    if (freeMs === nowMs) this.pieceIn(receiver, askId, sent);
+    else queue.push(freeMs, KIND.pieceIn, receiver.index, askId, sent);
+  }
+
+  pieceIn(receiver: Viewer, askId: number, sent: number): void {
+    const bytes = sent >> 1;
+    const link = receiver.asks.get(askId);
+    if (!link) {
+      this.#world.stats.duplicateBytes += bytes;
       return;
     }
-    receiver.asks.delete(job.askId);
-    deliveries.peerPiece(receiver, job);
+    receiver.asks.delete(askId);
+    this.#world.deliveries.peerPiece(receiver, link, { askId, bytes, genuine: sent % 2 === 1 });
   }
 
-  cancelled(index: number, generation: number): void {
-    const job = this.#job(index, generation);
-    if (!job || job.link) return; // the queue drops it when its turn comes
-    this.#release(index);
+  /** The receiver of a job took it back; what waits is dropped when its turn comes. */
+  cancelled(holder: Viewer, receiver: number, askId: number): void {
+    const { jobs, head } = holder.uploadQueue;
+    for (let at = head; at < jobs.length; at++) {
+      const job = this.#jobs[jobs[at] as number] as Job;
+      if (job.receiver === receiver && job.askId === askId) job.cancelled = true;
+    }
   }
 
-  rejected(index: number, generation: number, retryMs: number): void {
-    const job = this.#job(index, generation);
-    if (!job) return;
-    this.#release(index);
-    const viewer = this.#world.alive(job.to);
-    if (!viewer || job.cancelled || job.unwanted || !viewer.links.has(job.from)) return;
-    viewer.asks.delete(job.askId);
+  rejected(viewer: Viewer, askId: number, retryMs: number): void {
+    const link = viewer.asks.get(askId);
+    if (!link) return;
+    viewer.asks.delete(askId);
     const { nowMs, stats, catalogue, shell } = this.#world;
     if (retryMs < 0) stats.absent++;
     else stats.busy++;
-    const asset = catalogue.at(job.asset);
-    const { id: peerId } = this.#world.viewer(job.from);
-    if (retryMs < 0 && viewer.planner.holdingsOf(peerId, asset.id) === asset.all) {
+    const { planner } = viewer;
+    const { peerId } = link;
+    const ask = planner.askOf(peerId, askId);
+    if (!ask) return;
+    const asset = catalogue.at(Number(ask.assetId));
+    if (retryMs < 0 && planner.holdingsOf(peerId, asset.id) === asset.all) {
       // The planner strikes the piece off its own copy.
       const copy = new PieceSet(asset.pieceCount);
       copy.addRange(0, asset.pieceCount);
-      shell.run(viewer, viewer.planner.setHoldings(peerId, asset.id, copy, nowMs));
+      shell.run(viewer, planner.setHoldings(peerId, asset.id, copy, nowMs));
     }
     const busyMs = retryMs < 0 ? undefined : retryMs;
-    shell.run(viewer, viewer.planner.pieceRefused(peerId, job.askId, { busyMs, nowMs }));
+    shell.run(viewer, planner.pieceRefused(peerId, askId, { busyMs, nowMs }));
   }
 
   #reject(index: number, holder: Viewer, link: Link, retryMs: number): void {
-    const job = this.#jobs[index] as Job;
-    const delayMs = this.#world.controlMs(holder, link.rttMs);
-    this.#world.after(delayMs, KIND.reject, index, job.generation, Math.round(retryMs));
+    const { receiver, askId } = this.#jobs[index] as Job;
+    const atMs = this.#world.nowMs + this.#world.controlMs(holder, link.rttMs);
+    this.#release(index);
+    this.#world.send(link.peerShard, atMs, KIND.reject, receiver, askId, Math.round(retryMs));
   }
 
-  #left(holder: Viewer, job: Job, link: Link): void {
+  #done(holder: Viewer, job: Job, link: Link): void {
     link.jobs--;
     if (link.open) this.#account(holder, link, -job.bytes);
   }
@@ -274,36 +287,27 @@ export class Uploads {
   }
 
   /** Takes a job from those that are over: millions of them come and go. @returns Its number. */
-  #open(spec: Pick<Job, "from" | "to" | "askId" | "asset" | "piece" | "bytes">): number {
+  #open(spec: Omit<Job, "link" | "cancelled" | "genuine">): number {
     const index = this.#free.pop() ?? this.#jobs.length;
     const job = this.#jobs[index];
     if (!job) {
-      const rest = { link: undefined, cancelled: false, unwanted: false, genuine: true };
-      this.#jobs[index] = { generation: 1, ...spec, ...rest };
+      this.#jobs[index] = { ...spec, link: undefined, cancelled: false, genuine: true };
       return index;
     }
-    job.generation++;
-    job.from = spec.from;
-    job.to = spec.to;
+    job.holder = spec.holder;
+    job.receiver = spec.receiver;
     job.askId = spec.askId;
     job.asset = spec.asset;
     job.piece = spec.piece;
     job.bytes = spec.bytes;
     job.cancelled = false;
-    job.unwanted = false;
     job.genuine = true;
     return index;
   }
 
-  #job(index: number, generation: number): Job | undefined {
-    const job = this.#jobs[index];
-    return job?.generation === generation ? job : undefined;
-  }
-
-  /** The job's number may be given to another one; late events see that by its generation. */
+  /** A job has one event on its way at most, or waits in the queue of its holder: its number may be used again. */
   #release(index: number): void {
     const job = this.#jobs[index] as Job;
-    job.generation++;
     job.link = undefined;
     this.#free.push(index);
   }

@@ -8,7 +8,7 @@ import { type Peer, Planner } from "../src/engine/planner.js";
 import { UploadPolicy } from "../src/engine/upload-policy.js";
 import { bytesPerMs, type SimConfig } from "./config.js";
 import type { Session } from "./deliveries.js";
-import { Hearers } from "./hearers.js";
+import type { Member } from "./member.js";
 import type { Place } from "./network.js";
 import { Player } from "./player.js";
 import { between, hash32, logNormal, normal, type Random, seeded } from "./random.js";
@@ -16,6 +16,7 @@ import { between, hash32, logNormal, normal, type Random, seeded } from "./rando
 export type Manner = "honest" | "corrupt" | "refuse" | "stall" | "lie" | "flood" | "slow";
 
 export interface Traits {
+  readonly region: number;
   readonly place: Place;
   /** Bytes per millisecond. */
   readonly uplink: number;
@@ -37,11 +38,12 @@ export interface Traits {
 export interface Link {
   /** The viewer at this end. */
   readonly owner: Viewer;
+  /** The viewer at the other end, its name, and who runs it. */
   readonly peer: number;
-  /** The viewer at the other end. */
-  readonly to: Viewer;
+  readonly peerId: string;
+  readonly peerShard: number;
   /** The viewer at the other end as the planner of this one knows it. */
-  source: Peer | undefined;
+  readonly source: Peer;
   readonly rttMs: number;
   /** Goodput that loss allows, in bytes per millisecond. */
   readonly capBytesPerMs: number;
@@ -66,6 +68,7 @@ export function traitsOf(config: SimConfig, index: number): Traits {
   const downlink = bytesPerMs(logNormal(random, config.downlinkMedian, config.downlinkSigma));
   const originRate = bytesPerMs(logNormal(random, config.originMedian, config.originSigma));
   return {
+    region,
     place,
     manner,
     uplink: manner === "slow" ? bytesPerMs(0.2) : Math.max(bytesPerMs(0.1), uplink),
@@ -104,7 +107,7 @@ const wrap = (x: number) => x - Math.floor(x);
 export class Viewer {
   readonly index: number;
   readonly id: string;
-  readonly title: number;
+  readonly member: Member;
   readonly traits: Traits;
   /** Draws of its mesh, and of its player, which must not depend on the mesh. */
   readonly random: Random;
@@ -128,13 +131,7 @@ export class Viewer {
   /** `asset piece` of wrong bytes that were accepted: only a planted bug fills it. */
   readonly wrong = new Set<string>();
   readonly links = new Map<number, Link>();
-  hearers = Hearers.NONE;
-  readonly #ends = new Map<number, Link>();
-  /** Peers linked, or being dialled, that are neither of its clique nor its bridge. */
-  readonly others = new Set<number>();
-  pendingLinks = 0;
   lastGreetMs = Number.NEGATIVE_INFINITY;
-  readonly avoidedUntilMs = new Map<number, number>();
 
   /** Assets before this one are over: nobody can ask for them any more. */
   pastTo = 0;
@@ -146,8 +143,8 @@ export class Viewer {
   readonly news = new Map<number, { from: number; to: number }>();
   flushing = false;
 
-  /** Ask → job. */
-  readonly asks = new Map<number, number>();
+  /** Ask → this end of the link that it went over. */
+  readonly asks = new Map<number, Link>();
   readonly uploadQueue: { jobs: number[]; head: number; serving: number } = {
     ...{ jobs: [], head: 0, serving: -1 },
   };
@@ -165,16 +162,17 @@ export class Viewer {
 
   constructor(
     config: SimConfig,
-    spec: { index: number; title: number; nowMs: number; hopeful: (viewer: Viewer) => boolean },
+    spec: { member: Member; nowMs: number; hopeful: (viewer: Viewer) => boolean },
   ) {
-    this.index = spec.index;
-    this.id = String(spec.index);
-    this.title = spec.title;
-    this.traits = traitsOf(config, spec.index);
+    const { index, id, traits } = spec.member;
+    this.index = index;
+    this.id = id;
+    this.member = spec.member;
+    this.traits = traits;
     this.joinedAtMs = spec.nowMs;
     this.leavesAtMs = spec.nowMs + this.traits.sessionMs;
-    this.random = seeded(hash32(config.seed, spec.index, 0x6e5));
-    this.pollRandom = seeded(hash32(config.seed, spec.index, 0x9011));
+    this.random = seeded(hash32(config.seed, index, 0x6e5));
+    this.pollRandom = seeded(hash32(config.seed, index, 0x9011));
     this.planner = new Planner({ random: this.random, hopeful: () => spec.hopeful(this) });
     this.policy = new UploadPolicy({
       maxBytesPerS: config.uploadMaxRate,
@@ -185,23 +183,9 @@ export class Viewer {
     this.player = new Player(config, this.traits, spec.nowMs);
   }
 
-  /** A link opened; `end` is the neighbour's end of it. */
-  addLink(link: Link, end: Link): void {
-    this.links.set(link.peer, link);
-    this.#ends.set(link.peer, end);
-    this.hearers = new Hearers(this.#ends.values());
-  }
-
-  removeLink(peer: number): void {
-    this.links.delete(peer);
-    this.#ends.delete(peer);
-    this.hearers = new Hearers(this.#ends.values());
-  }
-
   removeLinks(): void {
+    for (const link of this.links.values()) link.open = false;
     this.links.clear();
-    this.#ends.clear();
-    this.hearers = Hearers.NONE;
   }
 
   /** Whether every byte it sends is what was asked for. */

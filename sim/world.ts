@@ -1,17 +1,17 @@
 /**
- * What all parts of the model share: time, the future, viewers, and the way to each other.
+ * What all parts of one shard share: time, the future, viewers, and the way to each other and to other shards.
  * @module
  */
-import { Cliques } from "../src/engine/cliques.js";
 import type { Audience } from "./audience.js";
 import { Catalogue } from "./catalogue.js";
 import type { SimConfig } from "./config.js";
 import type { Deliveries } from "./deliveries.js";
 import { EventQueue } from "./event-queue.js";
+import type { Gossip } from "./gossip.js";
 import { Guard } from "./guard.js";
-import type { Mesh } from "./mesh.js";
-import { rttMs } from "./network.js";
-import { hash32, type Random, seeded } from "./random.js";
+import type { Links } from "./links.js";
+import type { Member } from "./member.js";
+import { Outbox } from "./outbox.js";
 import type { Shell } from "./shell.js";
 import { Stats } from "./stats.js";
 import type { Uploads } from "./uploads.js";
@@ -19,7 +19,7 @@ import type { Viewer } from "./viewer.js";
 
 /** Kinds of events, with their integers. */
 export const KIND = {
-  /** Title. */
+  /** Title; this one and the next are events of all shards. */
   join: 1,
   /** Viewer. */
   leave: 2,
@@ -27,31 +27,50 @@ export const KIND = {
   want: 4,
   tick: 5,
   flush: 6,
-  indexJoined: 7,
   uplinkFree: 8,
   /** Viewer, session. */
   decide: 9,
   /** Viewer, asset. */
   attested: 10,
   attestLost: 11,
-  /** Job, generation. */
-  request: 12,
-  pieceOut: 13,
-  pieceIn: 14,
-  cancel: 15,
-  /** Job, generation, milliseconds; negative: not held. */
-  reject: 16,
+  attestAsked: 12,
+  /** Job. */
+  request: 13,
+  pieceOut: 14,
+  /** Receiver, ask, twice the bytes and one more if they are right. */
+  pieceNear: 15,
+  pieceIn: 16,
+  /** Receiver, ask, milliseconds; negative: not held. */
+  reject: 17,
+  /** Holder, receiver, ask. */
+  cancel: 18,
   /** Message, the first of those who hear it. */
-  have: 17,
-  claim: 18,
-  /** Viewer, its peer. */
-  linkUp: 19,
-  linkFailed: 20,
-  linkDown: 21,
+  have: 19,
+  claim: 20,
   /** Run of the origin. */
-  origin: 22,
-  /** Viewer. */
-  forget: 23,
+  origin: 21,
+  /** Viewer; from here on events of all shards. */
+  forget: 22,
+  indexJoined: 23,
+  befriend: 24,
+  /** Viewer, its peer. */
+  linkUp: 25,
+  linkFailed: 26,
+  linkDown: 27,
+  /** Viewer, its peer, milliseconds for which it wants no other link to it. */
+  drop: 28,
+  /** Asset. */
+  attest: 29,
+} as const;
+
+/** Kinds of what shards tell each other. */
+export const MESSAGE = {
+  /** Time, and the four integers of an event. */
+  event: 1,
+  /** As `uploads.ts` writes it. */
+  ask: 2,
+  /** As `gossip.ts` writes it. */
+  word: 3,
 } as const;
 
 /** Data that a control message may have to wait for on a busy uplink. */
@@ -61,38 +80,54 @@ export class World {
   readonly config: SimConfig;
   readonly queue = new EventQueue();
   readonly catalogue: Catalogue;
-  /** By index; `undefined`: it left so long ago that nobody can mean it any more. */
+  /** Number of this shard; it runs the viewers whose {@link Member.shard} it is. */
+  readonly shard: number;
+  /** Nothing that leaves a shard has an effect in another one earlier than this after. */
+  readonly windowMs: number;
+  /** By shard; none for this one. */
+  readonly outboxes: readonly (Outbox | undefined)[];
+  /** All viewers by index; `undefined`: it left so long ago that nobody can mean it any more. */
+  readonly members: (Member | undefined)[] = [];
+  /** Those of this shard. */
   readonly viewers: (Viewer | undefined)[] = [];
   readonly stats = new Stats();
   readonly guard: Guard;
-  readonly cliques: Cliques<number>;
-  /** Draws of the mesh; the audience has its own, so that it is the same without a mesh. */
-  readonly random: Random;
   nowMs = 0;
-  declare mesh: Mesh;
+  declare links: Links;
+  declare gossip: Gossip;
   declare uploads: Uploads;
   declare deliveries: Deliveries;
   declare audience: Audience;
   declare shell: Shell;
 
-  constructor(config: SimConfig) {
+  constructor(config: SimConfig, { shard, shards }: { shard: number; shards: number }) {
     this.config = config;
+    this.shard = shard;
+    this.windowMs = windowMs(config);
+    this.outboxes = Array.from({ length: shards }, (_, other) =>
+      other === shard ? undefined : new Outbox(),
+    );
     this.catalogue = new Catalogue(config);
     this.guard = new Guard(this);
-    this.random = seeded(hash32(config.seed, 0xc11c));
-    this.cliques = new Cliques({
-      ...{ target: config.clique, bridges: config.bridges, random: this.random },
-      distance: (a, b) => rttMs(config, this.viewer(a).traits.place, this.viewer(b).traits.place),
-    });
   }
 
-  viewer(index: number): Viewer {
-    const viewer = this.viewers[index];
-    if (!viewer) throw new RangeError(`Cannot find viewer: its index is ${index}`);
-    return viewer;
+  get shards(): number {
+    return this.outboxes.length;
   }
 
-  /** The viewer if it is still there. */
+  member(index: number): Member {
+    const member = this.members[index];
+    if (!member) throw new RangeError(`Cannot find viewer: its index is ${index}`);
+    return member;
+  }
+
+  /** The viewer, whichever shard runs it, if it is still there. */
+  present(index: number): Member | undefined {
+    const member = this.members[index];
+    return member?.alive ? member : undefined;
+  }
+
+  /** The viewer if this shard runs it and it is still there. */
   alive(index: number): Viewer | undefined {
     const viewer = this.viewers[index];
     return viewer?.alive ? viewer : undefined;
@@ -102,10 +137,26 @@ export class World {
     this.queue.push(this.nowMs + delayMs, kind, a, b, c);
   }
 
+  /** An event in one shard; at least a window away if that is another one. */
+  send(shard: number, atMs: number, kind: number, a: number, b = 0, c = 0): void {
+    const outbox = this.outboxes[shard];
+    if (outbox) outbox.put(MESSAGE.event, [atMs, kind, a, b, c]);
+    else this.queue.push(atMs, kind, a, b, c);
+  }
+
+  /** An event in all shards; at least a window away. */
+  everywhere(atMs: number, kind: number, a: number, b = 0, c = 0): void {
+    for (let shard = 0; shard < this.shards; shard++) this.send(shard, atMs, kind, a, b, c);
+  }
+
+  /** What a small message waits for data on a viewer's uplink. */
+  busyMs(from: Viewer): number {
+    return from.uploadQueue.serving >= 0 ? HEAD_OF_LINE_BYTES / from.traits.uplink : 0;
+  }
+
   /** Time of a small message from one end of a link to the other. */
   controlMs(from: Viewer, rttMs: number): number {
-    const busy = from.uploadQueue.serving >= 0;
-    return rttMs / 2 + (busy ? HEAD_OF_LINE_BYTES / from.traits.uplink : 0);
+    return rttMs / 2 + this.busyMs(from);
   }
 
   get indexDown(): boolean {
@@ -130,4 +181,9 @@ export class World {
     if (viewer.index !== this.config.traceViewer) return;
     console.log(`${(this.nowMs / 1_000).toFixed(3).padStart(9)} ${text}`);
   }
+}
+
+/** The shortest way of anything from one viewer to another, or to the index. */
+export function windowMs({ rttMinMs, serverRttMinMs }: SimConfig): number {
+  return Math.min(rttMinMs, serverRttMinMs) / 2;
 }

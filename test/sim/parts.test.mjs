@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { bundle } from "../../sim/bundle.mjs";
 
-const { EventQueue, HeldTable, maskOf } = await import(await bundle());
+const { EventQueue, eachMessage, HeldTable, maskOf, Outbox } = await import(await bundle());
 
 /** Uniform in [0, 1) and the same in every run (Park and Miller). */
 function seeded(seed) {
@@ -55,6 +55,46 @@ test("EventQueue gives events in time order, those of one time in the order they
     while (same());
     assert.equal(queue.count, 2_000);
     assert.equal(queue.size, 0);
+  }
+});
+
+test("EventQueue keeps what is not due before a time", () => {
+  const random = seeded(3);
+  const queue = new EventQueue();
+  const times = Array.from({ length: 500 }, () => random() * 300);
+  for (const atMs of times) queue.push(atMs, 1);
+  const taken = [];
+  for (let endMs = 2.5; endMs < 320; endMs += 2.5) {
+    while (queue.next(endMs)) {
+      assert.ok(queue.atMs < endMs && queue.atMs >= endMs - 2.5);
+      taken.push(queue.atMs);
+    }
+    // What comes meanwhile is due in a later window.
+    if (endMs < 100) {
+      const atMs = endMs + 2.5 + random();
+      queue.push(atMs, 1);
+      times.push(atMs);
+    }
+  }
+  assert.deepEqual(
+    taken,
+    times.sort((a, b) => a - b),
+  );
+});
+
+test("Outbox gives messages of any length back in their order", () => {
+  const random = seeded(8);
+  const outbox = new Outbox();
+  for (let round = 0; round < 3; round++) {
+    const sent = Array.from({ length: 900 }, () => [
+      Math.floor(random() * 9),
+      Array.from({ length: Math.floor(random() * 40) }, random),
+    ]);
+    for (const [kind, fields] of sent) outbox.put(kind, fields);
+    const got = [];
+    eachMessage(outbox.words, (kind, fields) => got.push([kind, [...fields]]));
+    assert.deepEqual(got, sent);
+    outbox.clear();
   }
 });
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { bundle } from "../../sim/bundle.mjs";
 
-const { configOf, InvariantError, simulate } = await import(await bundle());
+const { configOf, InvariantError, simulate, simulateInThreads } = await import(await bundle());
 
 const SMALL = { viewers: 24, seconds: 40, arriveS: 10 };
 const small = (options) => configOf({ ...SMALL, ...options });
@@ -14,6 +14,37 @@ test("simulate() gives the same result for the same seed, and another one for an
     assert.equal(text(7), text(7), scenario);
     assert.notEqual(text(7), text(8), scenario);
   }
+});
+
+test("simulateInThreads() gives the very result of simulate(), time after time, and the same reports on the way", async () => {
+  for (const scenario of ["live", "churn", "malice"]) {
+    const config = small({ scenario, seed: 9 });
+    const [alone, first, second] = [[], [], []];
+    const watch = (reports) => ({ everyS: 10, onReport: (...report) => reports.push(report) });
+    const result = simulate(config, watch(alone));
+    assert.deepEqual(await simulateInThreads(config, watch(first)), result, scenario);
+    assert.deepEqual(await simulateInThreads(config, watch(second)), result, scenario);
+    assert.equal(alone.length, 3);
+    assert.deepEqual(first, alone);
+    assert.deepEqual(second, alone);
+  }
+});
+
+test("simulate() has viewers of both shards ask each other: without the other shard's half most would come from the origin", () => {
+  const near = simulate(small({ seed: 9, rttMinMs: 20, rttMaxMs: 60 }));
+  assert.ok(near.meshShare > 0.5, `${near.meshShare} came from the mesh`);
+  // A cap is a line of all viewers, so they are one shard: it must come to nearly the same as without one.
+  const one = simulate(small({ seed: 9, rttMinMs: 20, rttMaxMs: 60, originCap: 100_000 }));
+  assert.ok(Math.abs(one.meshShare - near.meshShare) < 0.08, `${one.meshShare}, ${near.meshShare}`);
+});
+
+test("simulateInThreads() ends with the violation that a thread saw", async () => {
+  const config = small({ seed: 4, plant: "forget-request", stuckS: 5 });
+  await assert.rejects(simulateInThreads(config), (error) => {
+    assert.ok(error instanceof InvariantError);
+    assert.match(error.message, /^seed 4, \d+\.\d{3} s, viewer \d+: .* is open since/);
+    return true;
+  });
 });
 
 test("simulate() keeps its invariants on 20 seeds, honest and not", () => {
@@ -37,8 +68,8 @@ test("simulate() shows the twin without mesh the same audience", () => {
 test("simulate() shows a live swarm that fetches a piece once or twice and swaps the rest in time", () => {
   const live = configOf({ viewers: 80, seconds: 50, bitrate: 3, seed: 2 });
   const { counts, deliveredBytes, requestMs } = simulate(live);
-  const { first, coming, held } = counts.fetchedPieces;
-  const share = ((first + coming + held) * 65_536) / deliveredBytes;
+  const { first, held } = counts.fetchedPieces;
+  const share = ((first + held) * 65_536) / deliveredBytes;
   // 4.9 % and 3.8 s while whoever passed a claim on renewed it by pieces of its own.
   assert.ok(share < 0.025, `${share} was ordered after the start`);
   assert.ok(requestMs.p50 < 3_200, `p50 of a segment was ${requestMs.p50} ms`);
