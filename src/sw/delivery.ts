@@ -38,6 +38,18 @@ const STREAM_BUFFER_BYTES = 262_144;
 /** Nothing from host or origin for so long: the worker goes on alone. The host acts long before that. */
 const SILENCE_MS = 2_500;
 
+/** One response of the origin, and the pieces that are taken out of it. */
+interface OriginRun {
+  readonly response: Response;
+  /** Where its body lies in the asset. */
+  readonly bodyStart: number;
+  readonly from: number;
+  readonly to: number;
+  /** Ends it when nothing of it is missing any more; `signal` follows. */
+  readonly stop: AbortController;
+  readonly signal: AbortSignal;
+}
+
 interface Arrived {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly source: Source;
@@ -54,6 +66,8 @@ export class Delivery {
   #next: number;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   #alone = false;
+  /** Settles with the body that an origin without ranges is sending. */
+  #whole: Promise<void> | undefined;
   #silence: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: DeliveryOptions) {
@@ -171,6 +185,7 @@ export class Delivery {
   }
 
   async #read(from: number, to: number): Promise<void> {
+    if (this.#whole) return this.#whole;
     const { length } = this.#options;
     const range = {
       start: bytesOfPiece(from, length).start,
@@ -179,23 +194,42 @@ export class Delivery {
     const stop = new AbortController();
     const signal = AbortSignal.any([stop.signal, this.#lifetime.signal]);
     const { response, bodyStart } = await this.#ask(range, signal);
-    // An origin that ignores Range sends everything anyway: the rest is taken along, not asked for again.
-    const end = response.status === 200 ? this.#last : to;
-    range.end = bytesOfPiece(end - 1, length).end;
-    const sameVersion = sameValidators(response.headers, this.#options.headers);
+    const { status } = response;
+    if (status !== 200) return this.#take({ response, bodyStart, from, to, stop, signal });
+    // An origin that ignores Range sends everything for every range: one such body is enough, and nothing of it is
+    // lost, neither what comes before the range nor what comes after it.
+    if (this.#whole) {
+      stop.abort();
+      return this.#whole;
+    }
+    this.#whole = this.#take({
+      ...{ response, bodyStart, stop, signal },
+      ...{ from: Math.min(from, this.#next), to: this.#last },
+    }).finally(() => {
+      this.#whole = undefined;
+    });
+    return this.#whole;
+  }
+
+  /** Takes the pieces `[from, to)` out of a response. */
+  async #take({ response, bodyStart, from, to, stop, signal }: OriginRun): Promise<void> {
+    const { length, headers } = this.#options;
+    const start = bytesOfPiece(from, length).start;
+    const end = bytesOfPiece(to - 1, length).end;
+    const sameVersion = sameValidators(response.headers, headers);
     const checks: Promise<void>[] = [];
     const cutter = new PieceCutter({
       length,
-      start: range.start,
+      start,
       emit: (piece, bytes) => {
         this.#heard();
         checks.push(this.#check(piece, bytes, sameVersion));
         // All that is left of the run came from peers meanwhile: the origin may stop.
-        if (this.#coveredFrom(piece + 1, end)) stop.abort();
+        if (this.#coveredFrom(piece + 1, to)) stop.abort();
       },
     });
     try {
-      await readRange(response, { ...range, bodyStart }, (chunk) => cutter.push(chunk), signal);
+      await readRange(response, { start, end, bodyStart }, (chunk) => cutter.push(chunk), signal);
     } catch (error) {
       if (!stop.signal.aborted) throw error;
     }

@@ -322,6 +322,21 @@ describe("delivery", () => {
     expect(await outcome()).to.deep.include({ ends: 1, told: [COMPLETE] });
   });
 
+  it("Delivery takes all that is missing out of one body of an origin without ranges (fault row 21)", async () => {
+    const stage = await setUp({ origin: { ignoresRange: true } });
+    stage.hashes();
+    // From behind, as the planner orders beside a slow peer.
+    stage.fetch(4, PIECES);
+    stage.fetch(2, 4);
+    stage.fetch(0, 2);
+    const { bytes, error } = await readAll(stage.delivery.body());
+    expect(error).to.equal(undefined);
+    expect(sameBytes(bytes, stage.expected)).to.equal(true);
+    expect((await stage.outcome()).origin, "each byte once").to.equal(LENGTH);
+    const shown = stage.toldOf("origin-piece").map(({ piece }) => piece);
+    expect(shown).to.deep.equal([0, 1, 2, 3, 4, 5]);
+  });
+
   it("Delivery stops everything when the page cancels the body", async () => {
     const { piece, hashes, fetch, delivery, origin, outcome, hostGone } = await setUp({
       origin: { stallsAfter: 20_000 },
