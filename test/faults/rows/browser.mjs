@@ -33,6 +33,9 @@ const slowly = {
 const isError = ({ error }) => error !== undefined;
 const same = (ours, twin) => ours.status === twin.status && ours.hash === twin.hash;
 
+/** All have it, the seeders too: what they fetch need not become theirs. */
+const otherWorker = (...change) => ({ rig: workerWith(...change), unattested: true });
+
 /** Runs in pages: their clock is a day off. */
 function skew(days) {
   const { now } = Date;
@@ -40,7 +43,7 @@ function skew(days) {
 }
 
 const skewed = (days) => ({
-  rig: workerWith(`(${skew})(${days})`),
+  ...otherWorker(`(${skew})(${days})`),
   victim: { prepare: skew, argument: days },
 });
 
@@ -122,7 +125,7 @@ export const browserRows = [
     name: "an interface that the worker needs throws",
     allowedMs: 300,
     linked: 0,
-    rig: workerWith("navigator.locks.query = () => { throw new Error('a bug') };"),
+    ...otherWorker("navigator.locks.query = () => { throw new Error('a bug') };"),
   },
   {
     row: 29,
@@ -131,7 +134,7 @@ export const browserRows = [
     fast: true,
     samples: 1,
     linked: 0,
-    rig: workerWith("navigator.locks.query = () => new Promise(() => {});"),
+    ...otherWorker("navigator.locks.query = () => new Promise(() => {});"),
   },
   {
     row: 30,
@@ -310,6 +313,6 @@ export const browserRows = [
     name: "page and worker of different versions leave each other alone",
     allowedMs: 0,
     linked: 0,
-    rig: workerWith("", (text) => text.replace(/\bnearcast:1\b/g, "nearcast:999")),
+    ...otherWorker("", (text) => text.replace(/\bnearcast:1\b/g, "nearcast:999")),
   },
 ];
