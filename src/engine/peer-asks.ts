@@ -50,6 +50,7 @@ export class PeerAsks {
       const asked = this.#suppliers.ask(supply, piece, free, options);
       if (asked) asks.push(asked);
     }
+    for (const { ask } of asks) ask.sharedPieces = supply.asked.size;
     return asks;
   }
 

@@ -15,6 +15,8 @@ export interface Ask {
   readonly piece: number;
   readonly askedMs: number;
   readonly timeoutMs: number;
+  /** Pieces that were waited for when it was asked, with it: a narrow line brings them one after the other. */
+  sharedPieces?: number;
 }
 
 /** Bit maps of one peer's holdings: 2 MiB, whatever the peer says of itself. */

@@ -315,7 +315,10 @@ export class Planner {
   /** A peer's piece arrived and was verified (the `have` set already counts it). */
   pieceArrived(peerId: string, askId: number, bytes: number, nowMs: number): Command[] {
     const ask = this.#suppliers.settle(peerId, askId);
-    if (ask) this.#suppliers.get(peerId)?.arrived(ask, bytes, nowMs);
+    if (ask) {
+      this.#suppliers.arrived(ask, nowMs);
+      this.#suppliers.get(peerId)?.arrived(ask, bytes, nowMs);
+    }
     return this.plan(nowMs);
   }
 

@@ -3,6 +3,7 @@
  * This module is pure.
  * @module
  */
+import { Ewma } from "../core/ewma.js";
 import { PieceSet } from "../core/piece-set.js";
 import type { PieceRange } from "../protocol/asset.js";
 import { type Asked, AssetSupply, type Holder } from "./asset-supply.js";
@@ -11,6 +12,8 @@ import { type Ask, PeerSource } from "./peer-source.js";
 /** A silent supplier loses the piece after this, whatever its rate was. */
 const ASK_TIMEOUT_MIN_MS = 400;
 const ASK_TIMEOUT_MAX_MS = 4_000;
+/** Of the time in which pieces have come so far: nobody is late for what waits on this viewer's own line. */
+const GAP_FACTOR = 1.5;
 
 /** What one HAVE says: bits of the pieces from `from` on, first piece in the highest bit. */
 export interface HeldBits {
@@ -25,6 +28,9 @@ export class Suppliers {
   readonly #supplies = new Map<string, AssetSupply>();
   /** The one that was looked up last: a player asks for one asset at a time. */
   #latest: AssetSupply | undefined;
+  /** Time from one piece to the next, whoever sends them, while there is something to wait for. */
+  readonly #gapMs = new Ewma(0.25);
+  #lastArrivalMs = 0;
   #lastAskId = 0;
   #wokeMs = Number.NEGATIVE_INFINITY;
 
@@ -224,6 +230,12 @@ export class Suppliers {
     return ask;
   }
 
+  /** A piece came: what this viewer's line takes for one, if it was not waiting for asks. */
+  arrived({ askedMs }: Ask, nowMs: number): void {
+    this.#gapMs.add(nowMs - Math.max(askedMs, this.#lastArrivalMs));
+    this.#lastArrivalMs = nowMs;
+  }
+
   /** A peer does not hold the piece of an ask after all. */
   lacks(peerId: string, ask: Ask, nowMs: number): void {
     const peer = this.#peers.get(peerId);
@@ -243,10 +255,12 @@ export class Suppliers {
   /** Ends the asks whose time is over; their peers are left alone for a while. */
   takeOverdue(nowMs: number): Asked[] {
     const overdue: Asked[] = [];
+    const gapMs = this.#gapMs.value ?? 0;
     for (const { asked: allAsked } of this.#supplies.values()) {
       for (const [piece, asked] of allAsked) {
-        const { askedMs, timeoutMs } = asked.ask;
-        if (nowMs - Math.max(askedMs, this.#wokeMs) < timeoutMs) continue;
+        const { askedMs, timeoutMs, sharedPieces = 0 } = asked.ask;
+        const lineMs = Math.min(ASK_TIMEOUT_MAX_MS, GAP_FACTOR * gapMs * sharedPieces);
+        if (nowMs - Math.max(askedMs, this.#wokeMs) < Math.max(timeoutMs, lineMs)) continue;
         allAsked.delete(piece);
         this.#peers.get(asked.peerId)?.timedOut(asked.ask.id, nowMs);
         overdue.push(asked);

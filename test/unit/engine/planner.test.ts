@@ -402,6 +402,28 @@ describe("planner", () => {
     expect(asksOf(commands).map(({ peerId }) => peerId)).to.deep.equal(["b"]);
   });
 
+  it("Planner takes no piece from a peer for waiting on the narrow line of this viewer (rule 4)", () => {
+    const { planner, have, link, open } = setUp();
+    for (const peerId of ["a", "b", "c"]) link(peerId);
+    const asks = asksOf(open({ pieces: { from: 0, to: 6 } }));
+    expect(asks).to.have.length(6);
+    const commands: Command[] = [];
+    let nowMs = 0;
+    // All six share a line that brings one in 170 ms: the last comes after a second.
+    for (const { peerId, askId, piece } of asks) {
+      commands.push(...ticks(planner, nowMs, nowMs + 169));
+      nowMs += 170;
+      have.add(piece);
+      commands.push(...planner.pieceArrived(peerId, askId, PIECE_BYTES, nowMs));
+    }
+    expect(commands).to.deep.equal([]);
+    planner.close(1);
+    // One that is asked alone does not profit from that.
+    const [ask] = asksOf(open({ id: 2, pieces: { from: 6, to: 7 } }, nowMs));
+    const late = ticks(planner, nowMs, nowMs + 2_000);
+    expect(late).to.deep.include({ type: "cancel", peerId: ask?.peerId, askId: ask?.askId });
+  });
+
   it("Planner orders an overdue piece from the origin after the first peer that failed it", () => {
     const { planner, link, open } = setUp();
     for (let peer = 0; peer < 8; peer++) link(`mute${peer}`, "all", 10);
