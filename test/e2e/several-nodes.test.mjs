@@ -76,6 +76,10 @@ test("two browsers at two nodes share a file; when Redis is gone they go on, and
   assert.ok((await stats(second)).bytes.mesh > before, "what is linked goes on sharing");
 
   await rig.redis.start();
+  // Either node alone could tell of all files.
+  for (const node of [rig.index, rig.otherNode]) {
+    await soon(async () => (await node.health()).status === "ok", "well again");
+  }
   await told("the nodes tell again what their viewers hold");
   const third = await openAt(rig.otherNode);
   await load(third, "join");
