@@ -37,9 +37,17 @@ before(async () => {
   protocol = await import(`data:text/javascript;base64,${code}`);
 });
 
+/** Test → its processes: a folder can be removed once nobody writes into it any more. */
+const started = new WeakMap();
+
+async function endAll(t) {
+  const all = started.get(t) ?? [];
+  for (const { child } of all) child.kill("SIGKILL");
+  await Promise.all(all.map(({ exit }) => exit));
+}
+
 function start(t, args) {
   const child = spawn(process.execPath, [CLI, "manifest", ...args]);
-  t.after(() => child.kill("SIGKILL"));
   const lines = [];
   const waiting = [];
   let output = "";
@@ -58,7 +66,13 @@ function start(t, args) {
     while (lines.length === 0) await new Promise((resolve) => waiting.push(resolve));
     return lines.shift();
   };
-  return { child, exit, line };
+  const running = { child, exit, line };
+  if (!started.has(t)) {
+    started.set(t, []);
+    t.after(() => endAll(t));
+  }
+  started.get(t).push(running);
+  return running;
 }
 
 const run = (t, ...args) => start(t, args).exit;
@@ -66,7 +80,10 @@ const run = (t, ...args) => start(t, args).exit;
 /** A folder with a key and files of random bytes. */
 async function setUp(t, files = {}) {
   const folder = mkdtempSync(join(tmpdir(), "nearcast-manifest-"));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  t.after(async () => {
+    await endAll(t);
+    rmSync(folder, { recursive: true, force: true });
+  });
   const dir = join(folder, "site");
   mkdirSync(dir);
   const put = (name, bytes) => {
