@@ -7,25 +7,17 @@
  * @module
  */
 import { NearcastError } from "../core/errors.js";
-import { type ByteRange, bytesOfPiece, piecesOfBytes } from "../protocol/asset.js";
-import type { Header } from "../protocol/attestation.js";
+import { type ByteRange, bytesOfPiece, type PieceRange, piecesOfBytes } from "../protocol/asset.js";
 import { matchesHash } from "../protocol/verify.js";
 import type { BytesBySource, DeliveryMessage, HostMessage } from "../protocol/worker-messages.js";
-import { bodyStartOf, PieceCutter, readRange, sameValidators } from "./origin-reader.js";
+import { OriginRuns, type OriginRunsOptions } from "./origin-runs.js";
 
 type Source = keyof BytesBySource;
 
-export interface DeliveryOptions {
-  readonly length: number;
-  /** Response headers of the attested version. */
-  readonly headers: readonly Header[];
+export interface DeliveryOptions extends OriginRunsOptions {
   /** The bytes of the asset that the response carries. */
   readonly covered: ByteRange;
   readonly port: MessagePort;
-  /** Fetches `[start, end)` of the asset from the origin, as the page's request would. */
-  readonly fetchRange: (range: ByteRange, signal: AbortSignal) => Promise<Response>;
-  /** Asks as the page did, where that was without a range: for origins that fail at ranges. */
-  readonly fetchWhole?: ((signal: AbortSignal) => Promise<Response>) | undefined;
   /** The host tab is gone. */
   readonly hostGone: AbortSignal;
   /** The page was given bytes. */
@@ -38,18 +30,6 @@ const STREAM_BUFFER_BYTES = 262_144;
 /** Nothing from host or origin for so long: the worker goes on alone. The host acts long before that. */
 const SILENCE_MS = 2_500;
 
-/** One response of the origin, and the pieces that are taken out of it. */
-interface OriginRun {
-  readonly response: Response;
-  /** Where its body lies in the asset. */
-  readonly bodyStart: number;
-  readonly from: number;
-  readonly to: number;
-  /** Ends it when nothing of it is missing any more; `signal` follows. */
-  readonly stop: AbortController;
-  readonly signal: AbortSignal;
-}
-
 interface Arrived {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly source: Source;
@@ -61,13 +41,12 @@ export class Delivery {
   readonly #arrived = new Map<number, Arrived>();
   readonly #hashes = new Map<number, Uint8Array>();
   readonly #firstPiece = Promise.withResolvers<void>();
+  readonly #runs: OriginRuns;
   readonly #last: number;
   /** Next piece to leave. */
   #next: number;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   #alone = false;
-  /** Settles with the body that an origin without ranges is sending. */
-  #whole: Promise<void> | undefined;
   #silence: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: DeliveryOptions) {
@@ -75,6 +54,17 @@ export class Delivery {
     const { from, to } = piecesOfBytes(options.covered);
     this.#next = from;
     this.#last = to;
+    this.#runs = new OriginRuns(
+      options,
+      {
+        missing: (pieces) => this.#missing(pieces),
+        onPiece: (piece, bytes, sameVersion) => {
+          this.#heard();
+          return this.#check(piece, bytes, sameVersion);
+        },
+      },
+      this.#lifetime.signal,
+    );
     this.#firstPiece.promise.catch(() => undefined);
     options.hostGone.addEventListener("abort", () => this.#goAlone(), {
       signal: this.#lifetime.signal,
@@ -169,10 +159,10 @@ export class Delivery {
     return bytes.subarray(Math.max(0, covered.start - start), covered.end - start);
   }
 
-  async #fetch({ from, to }: { from: number; to: number }): Promise<void> {
+  async #fetch(pieces: PieceRange): Promise<void> {
     let failure: unknown;
     try {
-      await this.#read(from, to);
+      await this.#runs.read(pieces);
     } catch (error) {
       failure = error;
     }
@@ -182,76 +172,6 @@ export class Delivery {
     // The origin has another version than the one we deliver: nothing can complete this response.
     if (corrupt || (failure !== undefined && this.#alone)) this.#fail(failure);
     else this.#heard();
-  }
-
-  async #read(from: number, to: number): Promise<void> {
-    if (this.#whole) return this.#whole;
-    const { length } = this.#options;
-    const range = {
-      start: bytesOfPiece(from, length).start,
-      end: bytesOfPiece(to - 1, length).end,
-    };
-    const stop = new AbortController();
-    const signal = AbortSignal.any([stop.signal, this.#lifetime.signal]);
-    const { response, bodyStart } = await this.#ask(range, signal);
-    const { status } = response;
-    if (status !== 200) return this.#take({ response, bodyStart, from, to, stop, signal });
-    // An origin that ignores Range sends everything for every range: one such body is enough, and nothing of it is
-    // lost, neither what comes before the range nor what comes after it.
-    if (this.#whole) {
-      stop.abort();
-      return this.#whole;
-    }
-    this.#whole = this.#take({
-      ...{ response, bodyStart, stop, signal },
-      ...{ from: Math.min(from, this.#next), to: this.#last },
-    }).finally(() => {
-      this.#whole = undefined;
-    });
-    return this.#whole;
-  }
-
-  /** Takes the pieces `[from, to)` out of a response. */
-  async #take({ response, bodyStart, from, to, stop, signal }: OriginRun): Promise<void> {
-    const { length, headers } = this.#options;
-    const start = bytesOfPiece(from, length).start;
-    const end = bytesOfPiece(to - 1, length).end;
-    const sameVersion = sameValidators(response.headers, headers);
-    const checks: Promise<void>[] = [];
-    const cutter = new PieceCutter({
-      length,
-      start,
-      emit: (piece, bytes) => {
-        this.#heard();
-        checks.push(this.#check(piece, bytes, sameVersion));
-        // All that is left of the run came from peers meanwhile: the origin may stop.
-        if (this.#coveredFrom(piece + 1, to)) stop.abort();
-      },
-    });
-    try {
-      await readRange(response, { start, end, bodyStart }, (chunk) => cutter.push(chunk), signal);
-    } catch (error) {
-      if (!stop.signal.aborted) throw error;
-    }
-    await Promise.all(checks);
-  }
-
-  /** An origin that refuses ranges, or sends others than asked for, would have answered the page's own request. */
-  async #ask(
-    range: ByteRange,
-    signal: AbortSignal,
-  ): Promise<{ response: Response; bodyStart: number }> {
-    const { length, fetchRange, fetchWhole } = this.#options;
-    const response = await fetchRange(range, signal);
-    try {
-      return { response, bodyStart: bodyStartOf(response, range, length) };
-    } catch (error) {
-      void response.body?.cancel().catch(() => undefined);
-      const unfit = error instanceof NearcastError && error.code === "origin/failed";
-      if (!unfit || !fetchWhole) throw error;
-      const whole = await fetchWhole(signal);
-      return { response: whole, bodyStart: bodyStartOf(whole, { start: 0, end: length }, length) };
-    }
   }
 
   /**
@@ -273,12 +193,13 @@ export class Delivery {
     this.#add(piece, bytes, "origin");
   }
 
-  #coveredFrom(from: number, to: number): boolean {
-    if (from >= to) return false;
-    for (let piece = from; piece < to; piece++) {
-      if (piece >= this.#next && !this.#arrived.has(piece)) return false;
-    }
-    return true;
+  /** Of some pieces, those from the first to the last one that is not here; `undefined`: none. */
+  #missing(pieces: PieceRange): PieceRange | undefined {
+    let from = Math.max(pieces.from, this.#next);
+    let to = Math.min(pieces.to, this.#last);
+    while (from < to && this.#arrived.has(from)) from++;
+    while (from < to && this.#arrived.has(to - 1)) to--;
+    return from < to ? { from, to } : undefined;
   }
 
   /** The host is gone, gave up or fell silent: whatever is missing comes from the origin. */
@@ -286,15 +207,8 @@ export class Delivery {
     if (this.#alone || this.#lifetime.signal.aborted) return;
     this.#alone = true;
     clearTimeout(this.#silence);
-    void this.#finishAlone();
-  }
-
-  async #finishAlone(): Promise<void> {
-    let from = this.#next;
-    while (from < this.#last && this.#arrived.has(from)) from++;
-    let to = this.#last;
-    while (to > from && this.#arrived.has(to - 1)) to--;
-    if (from < to) await this.#fetch({ from, to });
+    const rest = this.#missing({ from: this.#next, to: this.#last });
+    if (rest) void this.#fetch(rest);
   }
 
   /** Something happened: the silence starts anew. */

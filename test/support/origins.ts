@@ -17,6 +17,8 @@ export interface OriginOptions {
   readonly failsAfter?: number;
   /** Sends nothing more after so many bytes of the body, and does not end either. */
   readonly stallsAfter?: number;
+  /** What each answer waits for, by the number of requests before it. */
+  readonly answersAfter?: (asked: number) => Promise<void> | undefined;
   readonly status?: number;
   readonly etag?: string;
   readonly totalLength?: number;
@@ -37,7 +39,8 @@ export function fakeOrigin(bytes: Uint8Array, options: OriginOptions = {}): Fake
     asked,
     cancelled,
     async fetchRange(range, signal) {
-      asked.push(range);
+      const before = asked.push(range) - 1;
+      await options.answersAfter?.(before);
       signal.throwIfAborted();
       const sent = options.ignoresRange ? bytes : bytes.slice(range.start, range.end);
       const body = bodyOf(sent, options, (reason) => cancelled.push(reason));

@@ -36,16 +36,11 @@ async function setUp({
   const ends: number[] = [];
   port2.onmessage = ({ data }: MessageEvent<DeliveryMessage>) => told.push(data);
   const range = covered ?? { start: 0, end: length };
+  const whole = fakeOrigin(asset.bytes, { ignoresRange: true, ...wholeFrom });
   const delivery = new Delivery({
     ...{ length, headers: [], covered: range, port: port1, hostGone: hostGone.signal },
     fetchRange: origin.fetchRange,
-    fetchWhole:
-      wholeFrom &&
-      ((signal) =>
-        fakeOrigin(asset.bytes, { ignoresRange: true, ...wholeFrom }).fetchRange(
-          { start: 0, end: length },
-          signal,
-        )),
+    fetchWhole: wholeFrom && ((signal) => whole.fetchRange({ start: 0, end: length }, signal)),
     onBytes: (source, bytes) => {
       counts[source] += bytes;
     },
@@ -56,7 +51,7 @@ async function setUp({
   port1.onmessage = ({ data }: MessageEvent<HostMessage>) => delivery.receive(data);
   const post = (message: HostMessage) => port2.postMessage(message);
   return {
-    ...{ asset, origin, delivery, told, counts, ends, hostGone, post, range },
+    ...{ asset, origin, whole, delivery, told, counts, ends, hostGone, post, range },
     expected: asset.bytes.slice(range.start, range.end),
     hashes: () => post(hashesOf(asset)),
     piece: (piece: number, source: "mesh" | "cache" = "mesh") =>
@@ -296,7 +291,8 @@ describe("delivery", () => {
 
   it("Delivery errors the stream when it is alone and the origin fails", async () => {
     const { piece, hashes, delivery, hostGone, outcome } = await setUp({
-      origin: { shortAfter: 100_000 },
+      // Not one piece of what is asked for: to ask again brings no more.
+      origin: { shortAfter: 10_000 },
     });
     hashes();
     piece(0);
@@ -335,6 +331,81 @@ describe("delivery", () => {
     expect((await stage.outcome()).origin, "each byte once").to.equal(LENGTH);
     const shown = stage.toldOf("origin-piece").map(({ piece }) => piece);
     expect(shown).to.deep.equal([0, 1, 2, 3, 4, 5]);
+  });
+
+  it("Delivery asks an origin that fails at ranges for one body, whatever is ordered of it (fault row 22)", async () => {
+    const stage = await setUp({ origin: { status: 416 }, wholeFrom: { chunkBytes: 1_000 } });
+    stage.hashes();
+    stage.fetch(4, PIECES);
+    stage.fetch(2, 4);
+    const reading = readAll(stage.delivery.body());
+    await until("one is known to fail", () => stage.whole.asked.length > 0);
+    // Nobody asks for ranges any more.
+    stage.fetch(0, 2);
+    const { bytes, error } = await reading;
+    expect(error).to.equal(undefined);
+    expect(sameBytes(bytes, stage.expected)).to.equal(true);
+    expect(stage.whole.asked, "one body").to.have.length(1);
+    expect(stage.origin.asked.filter(({ start }) => start === 0)).to.deep.equal([]);
+    expect((await stage.outcome()).origin, "each byte once").to.equal(LENGTH);
+  });
+
+  it("Delivery asks the origin for one answer at a time, and for all that is ordered meanwhile at once (fault row 18)", async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const stage = await setUp({
+      origin: { answersAfter: (asked) => (asked === 0 ? promise : undefined) },
+    });
+    stage.hashes();
+    stage.fetch(5, PIECES);
+    await until("the origin is asked", () => stage.origin.asked.length > 0);
+    stage.fetch(3, 5);
+    stage.fetch(2, 3);
+    stage.fetch(0, 1);
+    stage.piece(4);
+    await settle();
+    expect(stage.origin.asked, "the answer is awaited").to.have.length(1);
+    resolve();
+    const reading = readAll(stage.delivery.body());
+    await until("all orders are over", () => stage.toldOf("origin-end").length === 4);
+    stage.piece(1);
+    expect(sameBytes((await reading).bytes, stage.expected)).to.equal(true);
+    const asked = stage.origin.asked.map(({ start, end }) =>
+      [start, end].map((at) => at / PIECE_BYTES),
+    );
+    expect(asked.slice(1)).to.deep.equal([
+      [2, 4],
+      [0, 1],
+    ]);
+    expect((await stage.outcome()).told).to.deep.equal([COMPLETE]);
+  });
+
+  it("Delivery does not wait for an answer of the origin that takes long", async () => {
+    const stage = await setUp({
+      origin: { answersAfter: (asked) => (asked === 0 ? new Promise(() => undefined) : undefined) },
+    });
+    stage.hashes();
+    stage.fetch(5, PIECES);
+    await until("the origin is asked", () => stage.origin.asked.length > 0);
+    stage.fetch(0, 5);
+    await stage.delivery.firstPiece;
+    stage.piece(5);
+    expect(sameBytes((await readAll(stage.delivery.body())).bytes, stage.expected)).to.equal(true);
+  });
+
+  it("Delivery goes on where a body of the origin broke off, without a word of the host (fault row 18)", async () => {
+    const breaks = 2.5 * PIECE_BYTES;
+    for (const origin of [{ shortAfter: breaks }, { failsAfter: breaks }] as OriginOptions[]) {
+      const stage = await setUp({ origin });
+      stage.hashes();
+      stage.fetch(0, PIECES);
+      const { bytes, error } = await readAll(stage.delivery.body());
+      expect(error).to.equal(undefined);
+      expect(sameBytes(bytes, stage.expected)).to.equal(true);
+      expect(stage.origin.asked.map(({ start }) => start / PIECE_BYTES)).to.deep.equal([0, 2, 4]);
+      const outcome = await stage.outcome();
+      expect(outcome).to.deep.include({ told: [COMPLETE], origin: LENGTH });
+      expect(stage.toldOf("origin-end").filter(({ complete }) => !complete)).to.deep.equal([]);
+    }
   });
 
   it("Delivery stops everything when the page cancels the body", async () => {
