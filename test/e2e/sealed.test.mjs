@@ -3,24 +3,38 @@
  * program that asks their peers for it gets ciphertext, and what its server told it opens nothing.
  */
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { createCipheriv, createHash, randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import test from "node:test";
+import { promisify } from "node:util";
 import { mintJoinToken } from "../../dist/server.js";
-import { fetchIn, linked, openBlank, openRig, soon, stats } from "./support/rig.mjs";
+import { fetchIn, holds, linked, openBlank, openRig, soon, stats } from "./support/rig.mjs";
 
 const PIECE_BYTES = 65_536;
 const SECRET = "0123456789abcdef0123456789abcdef";
-const BODIES = { "paid/film.bin": randomBytes(800_000), "free/film.bin": randomBytes(500_000) };
+const BODIES = {
+  "paid/film.bin": randomBytes(800_000),
+  "free/film.bin": randomBytes(500_000),
+  /** Of two windows. */
+  "paid/long.bin": randomBytes(72 * PIECE_BYTES + 1_000),
+};
 const JOIN = randomBytes(70_000);
 const HALF = 6 * PIECE_BYTES;
 
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest();
 const pathOf = (name, token) => `/lab/${name}?token=${token}`;
 
-/** A CDN that looks at tokens where something is to be paid for; `delayMs` for all but its first byte. */
+/**
+ * A CDN that looks at tokens where something is to be paid for; `delayMs` for all but its first byte, and so many bytes
+ * per second for whoever is not the operator.
+ */
 class PayingOrigin {
   valid = new Set(["operator"]);
   delayMs = 0;
+  rateBytesPerS = Number.POSITIVE_INFINITY;
 
   handle = (request, response) => {
     const { pathname, searchParams } = new URL(request.url, "http://origin");
@@ -41,8 +55,17 @@ class PayingOrigin {
       ...(range && { "content-range": `bytes ${start}-${end - 1}/${body.length}` }),
     });
     const late = end - start > 1 ? this.delayMs : 0;
-    setTimeout(() => response.end(body.subarray(start, end)), late);
+    const rate = searchParams.get("token") === "operator" ? Infinity : this.rateBytesPerS;
+    setTimeout(() => drip(response, body.subarray(start, end), rate), late);
   };
+}
+
+/** Ends a response with bytes at a rate. */
+function drip(response, bytes, bytesPerS) {
+  if (bytes.length <= bytesPerS / 10) return void response.end(bytes);
+  response.write(bytes.subarray(0, bytesPerS / 10));
+  const timer = setTimeout(() => drip(response, bytes.subarray(bytesPerS / 10), bytesPerS), 100);
+  response.once("close", () => clearTimeout(timer));
 }
 
 /**
@@ -119,26 +142,32 @@ function spy() {
   };
 }
 
+/** The site's backend, which believes whoever asks. */
+const JOIN_TOKENS = {
+  "/join-token": (request, response) => {
+    const paths = new URL(request.url, "http://site").searchParams.getAll("path");
+    const site = `http://${request.headers.host}`;
+    void mintJoinToken({ site, secret: SECRET, paths }).then((token) => response.end(token));
+  },
+};
+const tokenUrl = (paths) => `/join-token${paths && `?path=${encodeURIComponent(paths)}`}`;
+
 async function setUp(t) {
   const origin = new PayingOrigin();
   const rig = await openRig({
     lab: origin.handle,
     labQuery: "?token=operator",
     indexArgs: ["--seal", "/lab/paid/**", "--join-secret", SECRET],
-    files: {
-      "/join-token": (request, response) => {
-        const paths = new URL(request.url, "http://site").searchParams.getAll("path");
-        const site = `http://${request.headers.host}`;
-        void mintJoinToken({ site, secret: SECRET, paths }).then((token) => response.end(token));
-      },
-    },
+    files: JOIN_TOKENS,
   });
   t.after(() => rig.close());
   /** A viewer that is linked with `others`; it may have the paths that its join token names. */
+  const newcomer = async (paths = "") => {
+    const options = { include: "/lab/**", "strip-params": "token", "token-url": tokenUrl(paths) };
+    return openBlank(await rig.profile(), rig, { options, prepare: spy });
+  };
   const viewer = async (token, { paths = "", others = 0 } = {}) => {
-    const options = { include: "/lab/**", "strip-params": "token" };
-    options["token-url"] = `/join-token${paths && `?path=${encodeURIComponent(paths)}`}`;
-    const page = await openBlank(await rig.profile(), rig, { options, prepare: spy });
+    const page = await newcomer(paths);
     await fetchIn(page, pathOf("free/join.bin", token));
     await linked(page, others);
     return page;
@@ -147,7 +176,7 @@ async function setUp(t) {
     origin.valid.add(token);
     return viewer(token, { paths: "/lab/paid/**", others });
   };
-  return { origin, viewer, entitled };
+  return { origin, newcomer, viewer, entitled };
 }
 
 const bytesOf = async (page) => (await stats(page)).bytes;
@@ -255,4 +284,93 @@ test("C4: a viewer's own program gets ciphertext of a sealed film, and the film 
   assert.ok(key, "the holder has its key");
   assert.ok(crossed(film, stolen, key).equals(film), "which opens what was stolen");
   assert.equal((await bytesOf(holder)).uploaded > 0, true);
+});
+
+test("C4: a sealed film that passes through goes on from a peer in mid-body, as ciphertext", async (t) => {
+  const { origin, newcomer, entitled } = await setUp(t);
+  const film = BODIES["paid/long.bin"];
+  const holder = await entitled("A");
+  await holds(holder, pathOf("paid/long.bin", "A"));
+  origin.rateBytesPerS = film.length / 60;
+  origin.valid.add("B");
+  // Its first request, so it begins at the origin, before there is a link.
+  const page = await newcomer("/lab/paid/**");
+  const answer = await load(page, "paid/long.bin", "B");
+  assert.deepEqual([answer.status, answer.hash], [200, hex(film)]);
+  const { bytes, requests } = await stats(page);
+  assert.equal(requests.mixed, 1);
+  assert.ok(bytes.origin > 0, "it began at the origin");
+  assert.ok(bytes.mesh > 0.5 * film.length, `a peer brought the rest: ${JSON.stringify(bytes)}`);
+  assert.equal(bytes.rejected, 0);
+  const blocks = await blocksOf(page);
+  assert.ok(blocks.length >= 36);
+  for (const block of blocks) assert.equal(film.indexOf(block), -1, "sealed on the link");
+  assert.deepEqual([...holder.errors, ...page.errors], []);
+});
+
+test("C4: what a publisher signed and the server seals is shared as ciphertext, among those alone who have its key", async (t) => {
+  const root = mkdtempSync(join(tmpdir(), "nearcast-sealed-"));
+  const keys = mkdtempSync(join(tmpdir(), "nearcast-keys-"));
+  const keyFile = join(keys, "key.pem");
+  const cli = (...args) =>
+    promisify(execFile)(process.execPath, ["dist/cli.js", "manifest", ...args]);
+  mkdirSync(join(root, "paid"));
+  // Only a publisher may vouch for a script.
+  const bodies = { "join.bin": JOIN };
+  for (const name of ["paid/film.bin", "paid/player.js"]) bodies[name] = randomBytes(600_000);
+  for (const [name, body] of Object.entries(bodies)) writeFileSync(join(root, name), body);
+  const { stdout } = await cli("--new-key", keyFile);
+  await cli(root, "--key", keyFile);
+  const rig = await openRig({
+    root,
+    indexArgs: ["--seal", "/media/paid/**", "--join-secret", SECRET],
+    files: JOIN_TOKENS,
+  });
+  t.after(async () => {
+    await rig.close();
+    for (const folder of [root, keys]) rmSync(folder, { recursive: true, force: true });
+  });
+  const viewer = async (paths, others) => {
+    const options = { "token-url": tokenUrl(paths) };
+    options.manifest = "/media/nearcast-manifest.json";
+    options["manifest-key"] = stdout.trim();
+    const page = await openBlank(await rig.profile(), rig, { options, prepare: spy });
+    await fetchIn(page, "/media/join.bin");
+    await linked(page, others);
+    return page;
+  };
+  const fetchAll = async (page) => {
+    for (const [name, body] of Object.entries(bodies)) {
+      assert.equal((await fetchIn(page, `/media/${name}`, { cache: "no-cache" })).hash, hex(body));
+    }
+  };
+  const paid = Object.keys(bodies).filter((name) => name.startsWith("paid/"));
+  const holder = await viewer("/media/paid/**", 0);
+  for (const name of paid) await holds(holder, `/media/${name}`);
+
+  // It knows the publisher's hashes as well, and has all from the origin.
+  const outsider = await viewer("", 1);
+  await fetchAll(outsider);
+  await fetchAll(outsider);
+  assert.deepEqual(
+    (await blocksOf(outsider)).filter((block) => paid.some((name) => bodies[name].includes(block))),
+    [],
+  );
+  const { bytes } = await stats(outsider);
+  assert.ok(bytes.mesh <= JOIN.length, `nothing of what is sealed: ${JSON.stringify(bytes)}`);
+  const told = (await outsider.evaluate(() => window.told)).join("\n");
+  assert.doesNotMatch(told, /"seal":/);
+
+  const page = await viewer("/media/paid/**", 2);
+  rig.origin.throttle({ rateBytesPerS: 100_000, delayMs: 100 });
+  await fetchAll(page);
+  const shared = await stats(page);
+  assert.ok(shared.bytes.mesh > 1_000_000, `from the holder: ${JSON.stringify(shared.bytes)}`);
+  assert.equal(shared.bytes.rejected, 0);
+  const blocks = await blocksOf(page);
+  assert.ok(blocks.length >= 18);
+  const open = blocks.filter((block) => paid.some((name) => bodies[name].includes(block)));
+  assert.deepEqual(open, [], "sealed on the link");
+  assert.equal((await stats(outsider)).bytes.uploaded, 0, "whoever has no key serves nothing");
+  for (const { errors } of [holder, outsider, page]) assert.deepEqual(errors, []);
 });

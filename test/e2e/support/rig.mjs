@@ -97,8 +97,11 @@ export async function openRig({
   await otherNode?.start();
   const browsers = [];
 
-  /** Starts a browser of its own, `"chromium"` or `"firefox"`. */
-  async function launch(name = "chromium", { preferences = {} } = {}) {
+  /** Starts a browser of its own, `"chromium"` or `"firefox"`; by default the one that `NEARCAST_BROWSER` names. */
+  async function launch(
+    name = process.env.NEARCAST_BROWSER ?? "chromium",
+    { preferences = {} } = {},
+  ) {
     const browser = await puppeteer.launch({
       headless: true,
       protocolTimeout: 240_000,
