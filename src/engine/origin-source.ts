@@ -10,13 +10,16 @@ import { LineRate } from "./line-rate.js";
 const RATE_BYTES_PER_MS = 2_500;
 const FIRST_BYTE_MS = 60;
 
+/** A request for which an origin needs longer has no time for a line that idles, and is worth an election at once. */
+export const SLOW_ORIGIN_MS = 2_000;
+
 export class OriginSource {
-  readonly #rate = new Ewma(0.3);
+  readonly #rate = new LineRate();
   readonly #firstByte = new Ewma(0.3);
   readonly #line = new LineRate();
 
   get rateBytesPerMs(): number {
-    return this.#rate.value ?? RATE_BYTES_PER_MS;
+    return this.#rate.bytesPerMs ?? RATE_BYTES_PER_MS;
   }
 
   /** What was really measured, evenly over bytes; `undefined` before. */
@@ -48,8 +51,8 @@ export class OriginSource {
     this.#firstByte.add(durationMs);
   }
 
-  /** `bytes` that came in `durationMs` after the first ones. */
+  /** `bytes` that came in `durationMs` after the first ones; 0 for those that came in one gust with them. */
   sampleRate(bytes: number, durationMs: number): void {
-    this.#rate.add(bytes / Math.max(0.5, durationMs));
+    this.#rate.add(bytes, durationMs);
   }
 }

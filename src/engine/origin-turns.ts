@@ -8,8 +8,8 @@ import type { AssetSupply } from "./asset-supply.js";
 import type { Claims } from "./claims.js";
 import type { Election } from "./election.js";
 import { ample, originShare } from "./origin-share.js";
-import type { OriginSource } from "./origin-source.js";
-import type { RequestState } from "./request-state.js";
+import { type OriginSource, SLOW_ORIGIN_MS } from "./origin-source.js";
+import { LOOK_AHEAD_PIECES, type RequestState } from "./request-state.js";
 import type { Suppliers } from "./suppliers.js";
 
 /** Time in which neighbours can swap what each of them ordered. */
@@ -30,6 +30,8 @@ const STEP_MIN_MS = 50;
 const STEP_MAX_MS = 500;
 /** Share of the time to spare that one step may take. */
 const STEP_SPARE_RATIO = 0.03;
+/** With fewer pieces under way a line is idle before a new order brings something. */
+const BUSY_LINE_PIECES = 2;
 /**
  * After a claim that ended without the pieces everybody takes over within this, or a share of the time to spare, each
  * at another time: the first one's claim holds the others. All at once were a copy for every clique (1.6 instead of
@@ -37,6 +39,8 @@ const STEP_SPARE_RATIO = 0.03;
  */
 const DOUBT_MAX_MS = 1_500;
 const DOUBT_SPARE_RATIO = 0.25;
+/** No turn of its own. */
+const TURNLESS_MS = Number.POSITIVE_INFINITY;
 /** Everybody's turn has come by then: the worker goes on alone if it hears nothing for 2.5 s. */
 const TURN_MAX_MS = 2_000;
 /** Without a clique, after so many steps without a sign of anybody, the rest is fetched as a whole. */
@@ -64,6 +68,7 @@ export class OriginTurns {
   ownOf(request: RequestState, orphans: readonly number[], nowMs: number): readonly number[] {
     const originMs = this.#origin.expectedMs(orphans.length * PIECE_BYTES);
     const urgent = nowMs + 1.5 * originMs + 100 > request.deadlineMs;
+    this.#watchLine(request, orphans, nowMs);
     if (!urgent) return orphans.filter((piece) => this.#elected(request, piece, nowMs));
     return this.#ownShare(request, orphans, { count: orphans.length, idle: true, nowMs });
   }
@@ -114,9 +119,20 @@ export class OriginTurns {
     return nowMs >= this.#turnMs(request, piece, claimedToMs, steps);
   }
 
+  /** Notices when neither this viewer nor a neighbour has anything to come from the origin. */
+  #watchLine(request: RequestState, orphans: readonly number[], nowMs: number): void {
+    const { assetId } = request.asked;
+    let underWay = request.owed.size;
+    for (let at = 0; at < orphans.length && underWay < BUSY_LINE_PIECES; at++) {
+      if (this.#claims.covers(assetId, orphans[at] as number, nowMs)) underWay++;
+    }
+    const busy = underWay >= BUSY_LINE_PIECES;
+    request.lineIdleMs = busy ? Number.POSITIVE_INFINITY : Math.min(request.lineIdleMs, nowMs);
+  }
+
   /** When a rank's turn comes: counted from the end of the wait for others, or from when the last fetcher fell silent. */
   #turnMs(request: RequestState, piece: number, claimedToMs: number, rank: number): number {
-    const { asked, openedMs, hopedMs, wokeMs, deadlineMs } = request;
+    const { asked, openedMs, hopedMs, lineIdleMs, wokeMs, deadlineMs } = request;
     const controlMs = Math.max(STEP_MIN_MS, 0.75 * this.#suppliers.rttMaxMs + 20);
     const spareMs = (deadlineMs - openedMs) * STEP_SPARE_RATIO;
     const stepMs = Math.min(STEP_MAX_MS, Math.max(controlMs, spareMs));
@@ -125,9 +141,13 @@ export class OriginTurns {
       ? this.#election.doubtOf(asked.assetId, piece) *
         Math.min(DOUBT_MAX_MS, (deadlineMs - openedMs) * DOUBT_SPARE_RATIO)
       : 0;
+    const pieces = Math.min(LOOK_AHEAD_PIECES, asked.pieces.to - asked.pieces.from);
+    const slow = this.#origin.expectedMs(pieces * PIECE_BYTES) > SLOW_ORIGIN_MS;
+    // What a slow line does not bring now, everybody waits for later.
+    const idleTurnMs = slow ? Math.max(hopedMs, lineIdleMs) + rank * controlMs : TURNLESS_MS;
     return Math.max(
-      Math.min(hopedMs + rank * stepMs, openedMs + TURN_MAX_MS),
-      claimedToMs + doubtMs + Math.min(TURN_MAX_MS, rank * stepMs),
+      Math.min(hopedMs + rank * stepMs, openedMs + TURN_MAX_MS, idleTurnMs),
+      claimedToMs > 0 ? claimedToMs + doubtMs + Math.min(TURN_MAX_MS, rank * stepMs) : 0,
       // A claim that ended while nobody listened may have been renewed.
       inDoubt ? wokeMs + STEP_MIN_MS : wokeMs,
     );

@@ -3,9 +3,9 @@
  * reliable it has been. This module is pure.
  * @module
  */
-import { Ewma } from "../core/ewma.js";
 import type { PieceSet } from "../core/piece-set.js";
 import { HOLDINGS_PER_PEER_MAX, LINK_REQUESTS_MAX, PIECE_BYTES } from "../protocol/limits.js";
+import { LineRate } from "./line-rate.js";
 import { PullWindow } from "./pull-window.js";
 
 /** One piece asked of one peer. */
@@ -44,7 +44,7 @@ export class PeerSource {
   readonly window = new PullWindow();
   /** Silence before that says nothing of the peer. */
   wokeMs = Number.NEGATIVE_INFINITY;
-  readonly #rate = new Ewma(0.25);
+  readonly #rate = new LineRate();
   #rttMs: number;
   #lastArrivalMs = 0;
   #backoffMs = BACKOFF_MIN_MS;
@@ -74,7 +74,7 @@ export class PeerSource {
 
   /** Goodput in bytes per millisecond; `undefined` before the first piece. */
   get rateBytesPerMs(): number | undefined {
-    return this.#rate.value;
+    return this.#rate.bytesPerMs;
   }
 
   /**
@@ -200,8 +200,8 @@ export class PeerSource {
     this.#asks.delete(ask.id);
     const tripMs = Math.max(1, nowMs - ask.askedMs);
     // Back-to-back pieces show the link's rate; a lone one only shows its round trip.
-    const busyMs = Math.max(0.5, nowMs - Math.max(ask.askedMs, this.#lastArrivalMs));
-    this.#rate.add(bytes / (this.#lastArrivalMs > ask.askedMs ? busyMs : tripMs));
+    const busyMs = nowMs - Math.max(ask.askedMs, this.#lastArrivalMs);
+    this.#rate.add(bytes, this.#lastArrivalMs > ask.askedMs ? busyMs : tripMs);
     this.#lastArrivalMs = nowMs;
     this.window.arrived(nowMs, tripMs);
     this.#count();

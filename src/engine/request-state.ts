@@ -50,6 +50,8 @@ export class RequestState {
   hopedMs: number;
   /** When it last went on after a time in which nothing was heard. */
   wokeMs = Number.NEGATIVE_INFINITY;
+  /** Since when the origin's line has nothing to do for it, as far as this viewer knows; infinite: it has. */
+  lineIdleMs: number;
   /** Pieces that a peer refused or was silent about: past the deadline nobody else is tried. */
   readonly #missed: PieceSet;
   #originRuns = 0;
@@ -61,6 +63,7 @@ export class RequestState {
     this.asked = asked;
     this.openedMs = nowMs;
     this.hopedMs = nowMs;
+    this.lineIdleMs = nowMs;
     this.have = have;
     this.owed = new PieceSet(asked.pieceCount);
     this.#missed = new PieceSet(asked.pieceCount);

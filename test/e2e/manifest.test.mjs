@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { promisify } from "node:util";
-import { fetchIn, holds, linked, openBlank, openRig, soon, stats } from "./support/rig.mjs";
+import { fetchIn, holds, linked, meshed, openBlank, openRig, soon, stats } from "./support/rig.mjs";
 
 const run = promisify(execFile);
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
@@ -90,7 +90,7 @@ test("A7 (R7): active content is taken over in mid-body only where the publisher
     assert.equal((await fetchIn(seeder, `/media/${name}`)).hash, hashes[name]);
     await holds(seeder, `/media/${name}`);
   }
-  rig.origin.throttle({ rateBytesPerS: 250_000 });
+  rig.origin.throttle({ rateBytesPerS: 100_000 });
   const runIn = async (page, name) => {
     await page.evaluate(
       (src) =>
@@ -108,10 +108,11 @@ test("A7 (R7): active content is taken over in mid-body only where the publisher
   // Each is a newcomer's first request, so it begins at the origin.
   const signed = await open({ worker });
   await runIn(signed, "signed.bin");
-  assert.ok((await stats(signed)).bytes.mesh > 500_000, "a signed script goes on from the peer");
+  await meshed(signed, 500_000);
   const data = await open({ worker });
   assert.equal((await fetchIn(data, "/media/unsigned.bin")).hash, hashes["unsigned.bin"]);
-  assert.ok((await stats(data)).bytes.mesh > 500_000, "the same bytes do, as data");
+  await meshed(data, 500_000); // the same bytes, as data
+  rig.origin.throttle({ rateBytesPerS: 250_000 });
   const unsigned = await open({ worker });
   await runIn(unsigned, "unsigned.bin");
   await linked(unsigned, 1);
@@ -154,16 +155,17 @@ test("A3 (R9): a file that was replaced and signed anew comes in its new version
 test("SRI goes before all: a body that matches comes from the mesh, one that does not never reaches the page", async (t) => {
   // The link is open before all that its peer holds is known: a few files, until one comes from the peer.
   const names = Array.from({ length: 8 }, (_, index) => `a${index}.bin`);
-  const { root, hashes, open } = await setUp(t, [...names, "b.bin", "join.bin"]);
+  const { rig, root, hashes, open } = await setUp(t, [...names, "b.bin", "join.bin"]);
   const integrityOf = (name) =>
     `sha256-${createHash("sha256")
       .update(readFileSync(join(root, name)))
       .digest("base64")}`;
   const seeder = await open();
-  for (const name of Object.keys(hashes)) await fetchIn(seeder, `/media/${name}`);
+  for (const name of Object.keys(hashes)) await holds(seeder, `/media/${name}`);
   const page = await open();
   await fetchIn(page, "/media/join.bin");
   await linked(page, 1);
+  rig.origin.throttle({ rateBytesPerS: 500_000, delayMs: 200 });
   const before = (await stats(page)).bytes.mesh;
   await soon(async () => {
     const name = names.shift();

@@ -9,6 +9,7 @@ import {
   holds,
   linked,
   media,
+  meshed,
   openBlank,
   openRig,
   soon,
@@ -108,7 +109,7 @@ test("status, headers and bytes are the origin's own: passed through, from peers
     const answer = comparable(await fetchIn(page, ...request));
     assert.deepEqual(answer, expected[what], `from peers: ${what}`);
   }
-  assert.ok((await stats(page)).bytes.mesh > 0);
+  await meshed(page);
 
   // Once everything is on disk, the same page serves itself.
   await soon(async () => {
@@ -140,7 +141,7 @@ test("another origin's files: readable with CORS and only what CORS shows, untou
   // A link is open before all that its peer holds is known, and so near an origin is as fast.
   rig.origin.throttle({ rateBytesPerS: 200_000, delayMs: 200 });
   assert.deepEqual(comparable(await fetchIn(page, target)), expected);
-  await soon(async () => (await stats(page)).bytes.mesh > 0, "bytes of the peer");
+  await meshed(page);
 
   // A no-cors picture stays opaque: drawn, it taints the canvas as it always did.
   const opaque = await page.evaluate(async (address) => {
@@ -220,7 +221,7 @@ test("a site with its own worker keeps it: attach() joins Nearcast to it, and it
   // A link is open before all that its peer holds is known, and so near an origin is as fast.
   rig.origin.throttle({ rateBytesPerS: 200_000, delayMs: 200 });
   assert.equal((await fetchIn(page, url(first))).hash, expected.hash);
-  await soon(async () => (await stats(page)).bytes.mesh > 0, "bytes of the peer");
+  await meshed(page);
 
   // A worker that knows nothing of Nearcast stays, and Nearcast stays off.
   const stranger = await (await rig.profile()).open("/blank?off");

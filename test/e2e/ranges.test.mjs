@@ -58,7 +58,8 @@ test("the MP4 plays in a plain <video>, seeks to ten places and back, and a late
 
   const page = await watch();
   await linked(page, 1);
-  // It plays what the first one brought: far ahead of its needs, so from peers.
+  // It plays what the first one brought: far ahead of its needs, so from peers that are nearer than the origin.
+  rig.origin.throttle({ rateBytesPerS: 2_000_000, delayMs: 200 });
   await page.evaluate(() => {
     video.currentTime = video.duration * 0.6;
   });

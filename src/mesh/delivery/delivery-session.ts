@@ -4,6 +4,7 @@
  * @module
  */
 import { deadlineOf, type PlaybackState, patienceMs } from "../../engine/deadline.js";
+import { SLOW_ORIGIN_MS } from "../../engine/origin-source.js";
 import type { Command, Planner } from "../../engine/planner.js";
 import { LOOK_AHEAD_PIECES } from "../../engine/request-state.js";
 import { worthTakingOver } from "../../engine/take-over.js";
@@ -52,9 +53,6 @@ export interface SessionOptions {
 
 /** A round trip to the index, as a rule. */
 const ATTESTATION_MS = 50;
-
-/** An origin that needs longer is worth an election at once. */
-const SLOW_ORIGIN_MS = 2_000;
 
 /** The worker goes on alone after a silence of 2.5 s. */
 const SIGN_OF_LIFE_MS = 1_000;

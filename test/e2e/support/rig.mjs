@@ -307,6 +307,10 @@ export async function soon(condition, what, timeoutMs = 15_000) {
   }
 }
 
+/** Reports of requests come after their bodies: waits until so many bytes of peers are counted. */
+export const meshed = (page, leastBytes = 1) =>
+  soon(async () => (await stats(page)).bytes.mesh >= leastBytes, `${leastBytes} bytes of peers`);
+
 /** Opens the SDK-only page and waits until the worker controls it. */
 export async function openBlank(profile, rig, { options = {}, ...how } = {}) {
   const parameters = new URLSearchParams({ server: rig.index.url, ...options });
@@ -345,9 +349,9 @@ export async function fetchIn(page, url, init = {}) {
  * Fetches in the page until the viewer answers by itself: then the index has attested the file, with the origin's own
  * validators. An origin that is slowed down or cut off before may never be attested in time.
  */
-export async function holds(page, path, timeoutMs = 30_000) {
+export async function holds(page, path, { init = {}, timeoutMs = 30_000 } = {}) {
   const held = await page.evaluate(
-    async (target, patienceMs) => {
+    async (target, how, patienceMs) => {
       const url = new URL(target, location.href).href;
       const endMs = performance.now() + patienceMs;
       while (performance.now() < endMs) {
@@ -358,7 +362,7 @@ export async function holds(page, path, timeoutMs = 30_000) {
             resolve(detail.bytes);
           });
         });
-        await (await fetch(target)).arrayBuffer();
+        await (await fetch(target, how)).arrayBuffer();
         const late = new Promise((resolve) => setTimeout(resolve, endMs - performance.now(), {}));
         const { mesh, origin } = await Promise.race([reported, late]);
         if (mesh + origin === 0) return true;
@@ -367,6 +371,7 @@ export async function holds(page, path, timeoutMs = 30_000) {
       return false;
     },
     path,
+    init,
     timeoutMs,
   );
   if (!held) throw new Error(`The viewer does not hold ${path}`);

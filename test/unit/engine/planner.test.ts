@@ -250,6 +250,37 @@ describe("planner", () => {
     expect(fetchers, "one of them has rank 0").to.have.length(1);
   });
 
+  it("Planner lets the line of a slow origin never idle, whoever ranks first (rule 2)", () => {
+    const members = Array.from({ length: 9 }, (_, index) => `viewer-${index}`);
+    /** When it has ordered two pieces, and what it has ordered half a second later. */
+    const turns = (originBytesPerMs: number) =>
+      members.map((self) => {
+        const { planner, link, open } = setUp();
+        planner.selfId = self;
+        planner.clique = members;
+        link("viewer-0", []);
+        planner.sampleOrigin({
+          firstByteMs: 60,
+          bytes: 2 ** 20,
+          durationMs: 2 ** 20 / originBytesPerMs,
+        });
+        const of = (commands: Command[]) =>
+          fetchesOf(commands).reduce((sum, { from, to }) => sum + to - from, 0);
+        let [nowMs, pieces] = [0, of(open({ pieces: { from: 0, to: 16 } }))];
+        for (; pieces < 2 && nowMs < 10_000; nowMs += 50) pieces += of(planner.tick(nowMs));
+        const atMs = nowMs;
+        for (; nowMs < atMs + 500; nowMs += 50) pieces += of(planner.tick(nowMs));
+        return { atMs, pieces };
+      });
+    const slow = turns(100);
+    for (const { atMs } of slow) expect(atMs, "a step is 50 ms").to.be.at.most(9 * 50);
+    for (const { pieces } of slow) expect(pieces, "its line is busy").to.be.at.most(8);
+    const fast = turns(2_500);
+    expect(Math.max(...fast.map(({ atMs }) => atMs)), "another has time to share work").to.be.above(
+      500,
+    );
+  });
+
   it("Planner's turn comes within two seconds, however many come before it", () => {
     const { planner, link, open } = setUp();
     planner.selfId = "me";
