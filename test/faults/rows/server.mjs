@@ -18,11 +18,15 @@ const ASSET_KEY = /:a:\{/;
 const onTwoNodes = {
   missing: () => noRedis,
   rig: { redis: true },
-  prepareStage: ({ rig }) =>
-    soon(
+  prepareStage: async ({ rig }) => {
+    await soon(
       async () => (await rig.redis.keys()).some(({ key }) => ASSET_KEY.test(key)),
       "one node has told what its viewers hold",
-    ),
+    );
+    // Beside other work a Redis may be too slow to be waited for: who comes then hears of nobody elsewhere for a while.
+    for (const node of [rig.index, rig.otherNode])
+      await soon(async () => (await node.health()).redis === "up", "both nodes ask Redis");
+  },
   victim: ({ rig }) => ({ options: { server: rig.otherNode.url } }),
 };
 

@@ -339,6 +339,33 @@ describe("neighbours", () => {
     });
   });
 
+  it("Neighbours asks again while it is linked with nobody, ever more rarely", async () => {
+    await withFakeTimers(async (timers) => {
+      const { neighbours, greetAll } = setUp(timers);
+      // Alone at its node, where the lookup at the others was late.
+      neighbours.settle(neighbourhood([]));
+      neighbours.suggest([]);
+      const asksMs: number[] = [];
+      for (let ms = 0; ms < 900_000; ms += 1_000) {
+        await timers.advance(1_000);
+        if (!neighbours.lacking) continue;
+        asksMs.push(ms + 1_000);
+        neighbours.suggest([]);
+      }
+      expect(asksMs).to.deep.equal([10_000, 30_000, 70_000, 150_000, 310_000, 610_000]);
+      neighbours.suggest([hint("far")]);
+      greetAll();
+      await timers.advance(20_000);
+      expect(neighbours.open).to.have.length(1);
+      expect(neighbours.lacking, "it has somebody").to.equal(false);
+      neighbours.suggest([]);
+      neighbours.get("far")?.close();
+      await timers.advance(10_000);
+      expect(neighbours.lacking, "from the beginning").to.equal(true);
+      neighbours.close();
+    });
+  });
+
   it("Neighbours links with two others than its clique, and renews the least used of them", async () => {
     await withFakeTimers(async (timers) => {
       const { neighbours, greetAll, closed } = setUp(timers);
