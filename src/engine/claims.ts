@@ -182,6 +182,14 @@ export class Claims {
     });
   }
 
+  /** Peers that say they fetch the piece themselves, of whom something may still come. */
+  fetchersOf(assetId: string, piece: number, nowMs: number): string[] {
+    const claims = this.#of(assetId)?.on(piece) ?? [];
+    return claims.flatMap(({ peerId, claim: { untilMs } }) =>
+      peerId !== undefined && untilMs > nowMs ? [peerId] : [],
+    );
+  }
+
   /** When the last lease on the piece ends or ended; `undefined` if there was none. */
   endMs(assetId: string, piece: number): number | undefined {
     return this.#of(assetId)?.endMs(piece);

@@ -67,6 +67,11 @@ export class Election {
     return weightOf(`${stripeKey(assetId, piece)}doubt ${this.#selfId}`) / 2 ** 32;
   }
 
+  /** Whether of the two it is the other one that fetches the stripe of the piece: both come to the same answer. */
+  outrankedBy(memberId: string, assetId: string, piece: number): boolean {
+    return rankOf(this.#selfId, [memberId], assetId, piece) > 0;
+  }
+
   /** Forgets what was computed: the linked peers are other ones, or nothing is requested any more. */
   reset(): void {
     this.#ranks.clear();

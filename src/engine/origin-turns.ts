@@ -46,6 +46,18 @@ const TURN_MAX_MS = 2_000;
 /** Without a clique, after so many steps without a sign of anybody, the rest is fetched as a whole. */
 const STEPS_MAX = 3;
 
+/** What is a viewer's own to fetch. */
+export interface Turn {
+  /** To be claimed now, and ordered if no neighbour objects. */
+  readonly announced: readonly number[];
+  /** Nobody did: to be ordered now. */
+  readonly confirmed: readonly number[];
+  /** To be claimed and ordered now. */
+  readonly ordered: readonly number[];
+}
+
+const NONE: readonly number[] = Object.freeze([]);
+
 export class OriginTurns {
   readonly #suppliers: Suppliers;
   readonly #claims: Claims;
@@ -64,13 +76,58 @@ export class OriginTurns {
     this.#origin = options.origin;
   }
 
-  /** Of pieces that no linked peer holds, or that the holders failed to bring, those to be ordered now. */
-  ownOf(request: RequestState, orphans: readonly number[], nowMs: number): readonly number[] {
+  /** Of pieces that no linked peer holds, or that the holders failed to bring, those that are this viewer's to fetch. */
+  ownOf(request: RequestState, orphans: readonly number[], nowMs: number): Turn {
     const originMs = this.#origin.expectedMs(orphans.length * PIECE_BYTES);
-    const urgent = nowMs + 1.5 * originMs + 100 > request.deadlineMs;
+    const slackMs = request.deadlineMs - nowMs - 1.5 * originMs - 100;
     this.#watchLine(request, orphans, nowMs);
-    if (!urgent) return orphans.filter((piece) => this.#elected(request, piece, nowMs));
-    return this.#ownShare(request, orphans, { count: orphans.length, idle: true, nowMs });
+    if (slackMs < 0) {
+      const share = { count: orphans.length, idle: true, nowMs };
+      const ordered = this.#ownShare(request, orphans, share);
+      return { announced: NONE, confirmed: NONE, ordered };
+    }
+    return this.#afterObjections(request, orphans, { slackMs, nowMs });
+  }
+
+  /**
+   * Those whose turn has come. Two whose turns come within the time that a claim takes would both fetch: as long as
+   * there is time to spare, neighbours hear of it first, and of two the one with the lower rank orders.
+   */
+  #afterObjections(
+    request: RequestState,
+    orphans: readonly number[],
+    { slackMs, nowMs }: { slackMs: number; nowMs: number },
+  ): Turn {
+    const { announcedMs, asked } = request;
+    const waitMs = this.#claimMs;
+    const heard = this.#election.serving && this.#suppliers.size > 0 && slackMs > waitMs;
+    const announced: number[] = [];
+    const confirmed: number[] = [];
+    const ordered: number[] = [];
+    for (const piece of orphans) {
+      const toldMs = announcedMs.get(piece);
+      if (toldMs === undefined) {
+        if (!this.#elected(request, piece, nowMs)) continue;
+        (heard ? announced : ordered).push(piece);
+        if (heard) announcedMs.set(piece, nowMs);
+      } else if (this.#outranked(asked.assetId, piece, nowMs)) {
+        announcedMs.delete(piece);
+      } else if (!heard || nowMs >= toldMs + waitMs) {
+        announcedMs.delete(piece);
+        confirmed.push(piece);
+      }
+    }
+    return { announced, confirmed, ordered };
+  }
+
+  #outranked(assetId: string, piece: number, nowMs: number): boolean {
+    const fetchers = this.#claims.fetchersOf(assetId, piece, nowMs);
+    return fetchers.some((peerId) => this.#election.outrankedBy(peerId, assetId, piece));
+  }
+
+  /** Time in which a claim is with all neighbours. */
+  get #claimMs(): number {
+    return Math.max(STEP_MIN_MS, 0.75 * this.#suppliers.rttMaxMs + 20);
   }
 
   /**
@@ -124,7 +181,8 @@ export class OriginTurns {
     const { assetId } = request.asked;
     let underWay = request.owed.size;
     for (let at = 0; at < orphans.length && underWay < BUSY_LINE_PIECES; at++) {
-      if (this.#claims.covers(assetId, orphans[at] as number, nowMs)) underWay++;
+      const piece = orphans[at] as number;
+      if (request.announcedMs.has(piece) || this.#claims.covers(assetId, piece, nowMs)) underWay++;
     }
     const busy = underWay >= BUSY_LINE_PIECES;
     request.lineIdleMs = busy ? Number.POSITIVE_INFINITY : Math.min(request.lineIdleMs, nowMs);
@@ -133,7 +191,7 @@ export class OriginTurns {
   /** When a rank's turn comes: counted from the end of the wait for others, or from when the last fetcher fell silent. */
   #turnMs(request: RequestState, piece: number, claimedToMs: number, rank: number): number {
     const { asked, openedMs, hopedMs, lineIdleMs, wokeMs, deadlineMs } = request;
-    const controlMs = Math.max(STEP_MIN_MS, 0.75 * this.#suppliers.rttMaxMs + 20);
+    const controlMs = this.#claimMs;
     const spareMs = (deadlineMs - openedMs) * STEP_SPARE_RATIO;
     const stepMs = Math.min(STEP_MAX_MS, Math.max(controlMs, spareMs));
     const inDoubt = claimedToMs > openedMs;

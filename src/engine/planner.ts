@@ -413,16 +413,26 @@ export class Planner {
       return [];
     }
     if (!request.originUsable) return [{ type: "fail", requestId: request.asked.id }];
-    return this.#fetch(request, this.#turns.ownOf(request, orphans, nowMs), nowMs);
+    const { announced, confirmed, ordered } = this.#turns.ownOf(request, orphans, nowMs);
+    return [
+      ...runsOf(announced).flatMap((run) => this.claim(request.asked.assetId, run)),
+      ...runsOf(confirmed).map((run) => this.#order(request, run, nowMs)),
+      ...this.#fetch(request, ordered, nowMs),
+    ];
   }
 
   /** Orders pieces from the origin, and lets neighbours know. */
   #fetch(request: RequestState, pieces: readonly number[], nowMs: number): Command[] {
-    const { id: requestId, assetId } = request.asked;
-    return runsOf(pieces).flatMap((run): Command[] => {
-      request.originOrdered(run, nowMs);
-      return [{ type: "fetch", requestId, ...run }, ...this.claim(assetId, run)];
-    });
+    const { assetId } = request.asked;
+    return runsOf(pieces).flatMap((run): Command[] => [
+      this.#order(request, run, nowMs),
+      ...this.claim(assetId, run),
+    ]);
+  }
+
+  #order(request: RequestState, run: PieceRange, nowMs: number): Command {
+    request.originOrdered(run, nowMs);
+    return { type: "fetch", requestId: request.asked.id, ...run };
   }
 
   /** Rule 4. */

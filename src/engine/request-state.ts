@@ -52,6 +52,8 @@ export class RequestState {
   wokeMs = Number.NEGATIVE_INFINITY;
   /** Since when the origin's line has nothing to do for it, as far as this viewer knows; infinite: it has. */
   lineIdleMs: number;
+  /** Pieces that neighbours were told of and that are not ordered yet: when they were told. */
+  readonly announcedMs = new Map<number, number>();
   /** Pieces that a peer refused or was silent about: past the deadline nobody else is tried. */
   readonly #missed: PieceSet;
   #originRuns = 0;

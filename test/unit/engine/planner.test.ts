@@ -193,7 +193,7 @@ describe("planner", () => {
     planner.uplinkBytesPerMs = 499;
     expect(fetchesOf(open({ pieces: { from: 0, to: 64 } }))).to.be.empty;
     planner.uplinkBytesPerMs = 500;
-    expect(fetchesOf(planner.tick(1))).to.not.be.empty;
+    expect(fetchesOf(ticks(planner, 1, 60))).to.not.be.empty;
   });
 
   it("Planner passes a claim on once, one hop less, in a clique and while it uploads", () => {
@@ -245,9 +245,38 @@ describe("planner", () => {
       planner.selfId = self;
       planner.clique = members;
       link("viewer-0", []);
-      return fetchesOf(open({ pieces: { from: 0, to: 4 } })).length > 0;
+      open({ pieces: { from: 0, to: 4 } });
+      return fetchesOf(ticks(planner, 50, 60)).length > 0;
     });
     expect(fetchers, "one of them has rank 0").to.have.length(1);
+  });
+
+  it("Planner orders once neighbours could object, and of two in the same moment the lower rank does (rule 2)", () => {
+    const members = ["b", "c"];
+    const range = { from: 0, to: 4 };
+    const outcomes = members.map((self) => {
+      const other = members.find((member) => member !== self) ?? "";
+      const { planner, link, open } = setUp();
+      planner.selfId = self;
+      planner.clique = members;
+      link(other, []);
+      const commands = [open({ pieces: range }), ticks(planner, 0, 1_000)].flat();
+      const told = commands.findIndex(({ type }) => type === "claim");
+      const ordered = commands.findIndex(({ type }) => type === "fetch");
+      expect(told, "it says so first").to.be.within(0, ordered - 1);
+
+      const inDoubt = setUp();
+      inDoubt.planner.selfId = self;
+      inDoubt.planner.clique = members;
+      inDoubt.link(other, []);
+      let nowMs = 0;
+      let claims = inDoubt.open({ pieces: range });
+      for (; claims.length === 0; nowMs += 50) claims = inDoubt.planner.tick(nowMs);
+      expect(fetchesOf(claims)).to.be.empty;
+      inDoubt.planner.claimed(other, { assetId: "asset", ...range, hops: 4 }, nowMs + 1);
+      return fetchesOf(ticks(inDoubt.planner, nowMs + 2, nowMs + 1_500)).length;
+    });
+    expect(outcomes.sort(), "one of them").to.deep.equal([0, 1]);
   });
 
   it("Planner lets the line of a slow origin never idle, whoever ranks first (rule 2)", () => {
@@ -289,7 +318,8 @@ describe("planner", () => {
     const commands = [open({ pieces: { from: 0, to: 64 }, deadlineMs: 1e6 }), planner.tick(1_999)];
     const before = fetchesOf(commands.flat()).reduce((sum, { from, to }) => sum + to - from, 0);
     expect(before).to.be.below(32);
-    const after = fetchesOf(planner.tick(2_000)).reduce((sum, { from, to }) => sum + to - from, 0);
+    const ordered = fetchesOf([planner.tick(2_000), planner.tick(2_050)].flat());
+    const after = ordered.reduce((sum, { from, to }) => sum + to - from, 0);
     expect(before + after).to.equal(64);
   });
 
@@ -310,7 +340,10 @@ describe("planner", () => {
     const stream = { assetId: "asset", from: 0, to: 64, hops: 4 };
     planner.claimed("slow", stream, 0);
     planner.clique = ["slow"];
-    const ranked = () => fetchesOf(open({ pieces: { from: 0, to: 64 }, tookOver: true }, 100));
+    const ranked = (nowMs = 100) => {
+      open({ pieces: { from: 0, to: 64 }, tookOver: true }, nowMs);
+      return fetchesOf(planner.tick(nowMs + 60));
+    };
     expect(ranked(), "the stream is waited for").to.be.empty;
     planner.close(1);
     expect(planner.takeOver("asset", 0)).to.deep.equal([
