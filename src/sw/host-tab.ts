@@ -18,8 +18,8 @@ declare const self: ServiceWorkerGlobalScope;
 export const ACCEPT_MS = 100;
 const PLAN_MS = 2_500;
 
-/** The first plan for a request. */
-type Plan = Extract<HostMessage, { type: "origin" | "mesh" }>;
+/** The first plan for a request; a host whose page is busy is silent. */
+type Plan = Extract<HostMessage, { type: "origin" | "mesh" }> | { readonly type: "silent" };
 
 /** The host tab of this profile, as the worker sees it. */
 export interface HostTab {
@@ -88,7 +88,7 @@ export function askPace(
   };
 }
 
-/** Waits for the host's plan; `undefined` if it is silent, gone or gives up. */
+/** Waits for the host's plan; `undefined` if it is gone or gives up, or the request is. */
 export async function firstPlan(
   port: MessagePort,
   host: HostTab,
@@ -96,12 +96,13 @@ export async function firstPlan(
 ): Promise<Plan | undefined> {
   const { promise, resolve } = Promise.withResolvers<Plan | undefined>();
   const giveUp = () => resolve(undefined);
-  let timer = setTimeout(giveUp, ACCEPT_MS);
+  const silent = () => resolve({ type: "silent" });
+  let timer = setTimeout(silent, ACCEPT_MS);
   for (const end of [host.gone, signal]) end.addEventListener("abort", giveUp, { once: true });
   port.onmessage = ({ data }: MessageEvent<HostMessage>) => {
     if (data.type === "accept") {
       clearTimeout(timer);
-      timer = setTimeout(giveUp, PLAN_MS);
+      timer = setTimeout(silent, PLAN_MS);
     } else if (data.type === "origin" || data.type === "mesh") {
       // What follows on this port waits for its next listener.
       port.onmessage = null;

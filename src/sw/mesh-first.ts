@@ -212,6 +212,8 @@ export class MeshFirst extends Strategy {
     if (plan?.type === "mesh") return this.#deliver(exchange, host, port, plan);
     port.postMessage({ type: "end", complete: false });
     port.close();
+    // Once its page is free again, the host may take over what passes until then.
+    if (plan?.type === "silent" && plain) return this.#fromOrigin(exchange, { untold: host });
     return undefined;
   }
 

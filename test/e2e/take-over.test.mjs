@@ -48,6 +48,27 @@ test("a newcomer's first request begins at the origin and ends with a peer", asy
   assert.ok(sent < 0.2 * length, `the origin was let go: it sent ${sent} of ${length}`);
 });
 
+test("what passes through because the page is busy is taken over once it is free", async (t) => {
+  const rig = await openRig();
+  t.after(() => rig.close());
+  await openHolder(await rig.profile(), rig);
+  const page = await openBlank(await rig.profile(), rig);
+  // It joins, and the worker knows that it is not alone.
+  await fetchIn(page, `${FILM}?joins`, { headers: { range: "bytes=0-9" } });
+  await linked(page, 1);
+  rig.origin.throttle({ rateBytesPerS: length / 60 });
+  const answer = await page.evaluate(async (url) => {
+    const response = fetch(url).then((head) => head.arrayBuffer());
+    // Longer than the worker waits for its host.
+    const endMs = performance.now() + 1_000;
+    while (performance.now() < endMs);
+    return (await response).byteLength;
+  }, FILM);
+  assert.equal(answer, length);
+  await meshed(page, 0.8 * length);
+  assert.equal((await stats(page)).requests.mixed, 1, "it began at the origin");
+});
+
 test("a range that passes through is taken over as well, byte for byte", async (t) => {
   const rig = await openRig();
   t.after(() => rig.close());
