@@ -38,6 +38,8 @@ interface Run {
   readonly stop: AbortController;
   /** How many pieces it brought. */
   brought: number;
+  /** When it was asked for, answered, or brought a piece last. */
+  heardMs: number;
   /** Its answer is here, or is not waited for any longer. */
   answered: Promise<void>;
   ended: Promise<void>;
@@ -58,6 +60,8 @@ const EVERYTHING: PieceRange = { from: 0, to: Number.POSITIVE_INFINITY };
  * through its cache at a time anyway, and of three at once breaks some off to ask again.
  */
 const ANSWER_MS = 500;
+/** Nobody counts on a run that was silent for longer; the delivery goes on alone half a second later. */
+const SILENT_MS = 2_000;
 
 export class OriginRuns {
   readonly #options: OriginRunsOptions;
@@ -106,8 +110,11 @@ export class OriginRuns {
 
   /** The run that brings the pieces, a new one if its turn has come. */
   #runFor({ from, to }: PieceRange): Run | undefined {
-    if (this.#whole) return this.#whole;
-    for (const run of this.#runs) if (run.pieces.from <= from && run.pieces.to >= to) return run;
+    const nowMs = performance.now();
+    for (const run of this.#runs) {
+      const brings = run === this.#whole || (run.pieces.from <= from && run.pieces.to >= to);
+      if (brings && nowMs - run.heardMs < SILENT_MS) return run;
+    }
     return this.#awaited ? undefined : this.#begin(this.#withWaiting({ from, to }));
   }
 
@@ -132,7 +139,7 @@ export class OriginRuns {
   #begin(pieces: PieceRange): Run {
     const answered = Promise.withResolvers<void>();
     const run: Run = {
-      ...{ pieces, stop: new AbortController(), brought: 0 },
+      ...{ pieces, stop: new AbortController(), brought: 0, heardMs: performance.now() },
       ...{ answered: answered.promise, ended: Promise.resolve() },
     };
     this.#runs.add(run);
@@ -154,6 +161,7 @@ export class OriginRuns {
   async #play(run: Run, onAnswer: () => void): Promise<void> {
     const signal = AbortSignal.any([run.stop.signal, this.#signal]);
     const answer = await this.#ask(run, signal);
+    run.heardMs = performance.now();
     onAnswer();
     if (answer.pieces) await this.#take(run, answer, answer.pieces, signal);
     else run.stop.abort();
@@ -204,6 +212,7 @@ export class OriginRuns {
       try {
         await onPiece(piece, bytes, sameVersion);
         run.brought++;
+        run.heardMs = performance.now();
       } catch (error) {
         failure ??= error;
         run.stop.abort();

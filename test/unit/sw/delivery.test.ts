@@ -392,6 +392,16 @@ describe("delivery", () => {
     expect(sameBytes((await readAll(stage.delivery.body())).bytes, stage.expected)).to.equal(true);
   });
 
+  it("Delivery asks the origin anew when a body of it stalls and the host is silent", async () => {
+    const stage = await setUp({ origin: { stallsAfter: 4.5 * PIECE_BYTES } });
+    stage.hashes();
+    stage.fetch(0, PIECES);
+    const { bytes, error } = await readAll(stage.delivery.body());
+    expect(error).to.equal(undefined);
+    expect(sameBytes(bytes, stage.expected)).to.equal(true);
+    expect(stage.origin.asked.map(({ start }) => start / PIECE_BYTES)).to.deep.equal([0, 4]);
+  });
+
   it("Delivery goes on where a body of the origin broke off, without a word of the host (fault row 18)", async () => {
     const breaks = 2.5 * PIECE_BYTES;
     for (const origin of [{ shortAfter: breaks }, { failsAfter: breaks }] as OriginOptions[]) {
