@@ -1,6 +1,6 @@
 /**
- * Finds the host tab and talks to it, without remembering anything: the host holds a lock that is named after its
- * client id. The same lock tells, the moment it is free, that the host is gone.
+ * Finds the host tab and talks to it: the host holds a lock that is named after its client id. The same lock tells, the
+ * moment it is free, that the host is gone; until then it is the host. Nothing here must be remembered.
  * @module
  */
 import { PROTOCOL_VERSION } from "../protocol/limits.js";
@@ -11,6 +11,7 @@ import {
   type PaceQuestion,
   type Want,
 } from "../protocol/worker-messages.js";
+import { within } from "./within.js";
 
 declare const self: ServiceWorkerGlobalScope;
 
@@ -31,13 +32,18 @@ export interface HostTab {
 /** One watch per host: a lock request that waits for the host's own lock to come free. */
 const watches = new Map<string, AbortSignal>();
 
+/** Found before: a browser whose processors are busy takes more than {@link ACCEPT_MS} to say it again. */
+let known: HostTab | undefined;
+
 /** @returns The host, or `undefined` if no tab is host right now. */
 export async function findHost(): Promise<HostTab | undefined> {
+  if (known && !known.gone.aborted) return known;
   const { held } = await navigator.locks.query();
   const name = held?.find((lock) => lock.name?.startsWith(HOST_ALIVE_PREFIX))?.name;
   if (name === undefined) return undefined;
   const client = await self.clients.get(name.slice(HOST_ALIVE_PREFIX.length));
-  return client && { client, gone: watch(name) };
+  known = client && { client, gone: watch(name) };
+  return known;
 }
 
 function watch(name: string): AbortSignal {
@@ -62,11 +68,20 @@ export function sendWant({ client }: HostTab, want: Want | PaceQuestion): Messag
 
 /** By then a page has its first bytes. */
 const LATER_MS = 20;
+/** What passes until the host is found waits in memory. */
+const FOUND_MAX_MS = 2_000;
 
-/** The same a moment later: posted at once, a want costs worker and page some milliseconds just when they pass bytes on. */
-export function sendWantLater({ client }: HostTab, want: Want): MessagePort {
+/**
+ * The same a moment later, to a host that is still being looked for: posted at once, a want costs worker and page some
+ * milliseconds just when they pass bytes on.
+ */
+export function sendWantLater(host: Promise<HostTab | undefined>, want: Want): MessagePort {
   const { port1, port2 } = new MessageChannel();
-  setTimeout(() => client.postMessage(want, [port2]), LATER_MS);
+  setTimeout(async () => {
+    const tab = await within(host, FOUND_MAX_MS);
+    if (tab) tab.client.postMessage(want, [port2]);
+    else port1.close();
+  }, LATER_MS);
   return port1;
 }
 

@@ -129,7 +129,7 @@ export class MeshFirst extends Strategy {
       range: parseRange(request.headers.get("range") ?? ""),
       company,
       pacer: new Pacer(),
-      host: within(findHost(), ACCEPT_MS).catch(() => undefined),
+      host: findHost().catch(() => undefined),
       url: canonicalUrl(request.url, stripParams),
       authorisation: new Authorisation(request, stripParams.length > 0),
       crossOrigin: new URL(request.url).origin !== self.location.origin,
@@ -193,36 +193,40 @@ export class MeshFirst extends Strategy {
   }
 
   async #fromMesh(exchange: Exchange): Promise<Response | undefined> {
-    const host = await exchange.host;
-    if (!host || exchange.authorisation.denied) return undefined;
+    let late = false;
+    const host = await within(exchange.host, ACCEPT_MS, () => {
+      late = true;
+    });
+    if (exchange.authorisation.denied) return undefined;
     const { request, range, url } = exchange;
-    const alone = this.#solitude.covers(host.client.id, url, performance.now());
     // An open range may have to be shortened, and a body with a digest is not shown: both by the plan.
     const plain = request.integrity === "" && (!range || range.end !== undefined);
-    if (alone && plain) return this.#fromOrigin(exchange, { untold: host });
-    const port = sendWant(host, wantOf(exchange));
-    const plan = await firstPlan(port, host, exchange.company.gone);
-    if (plan?.type === "origin") {
-      this.#agreed(host, plan);
-      const range = plan.observe ? cappedRange(exchange.range, plan.openMaxBytes) : undefined;
-      const shown = plan.observe && exchange.request.integrity === "";
-      if (plan.observe && !shown) port.postMessage({ type: "end", complete: false });
-      return this.#fromOrigin(exchange, { range, line: shown ? { host, port } : undefined });
-    }
-    if (plan?.type === "mesh") return this.#deliver(exchange, host, port, plan);
-    port.postMessage({ type: "end", complete: false });
-    port.close();
+    const untold = plain ? exchange.host : undefined;
+    if (!host) return late ? this.#fromOrigin(exchange, { untold }) : undefined;
+    const alone = this.#solitude.covers(host.client.id, url, performance.now());
+    if (alone && untold) return this.#fromOrigin(exchange, { untold });
+    const line = { host, port: sendWant(host, wantOf(exchange)) };
+    const plan = await firstPlan(line.port, host, exchange.company.gone);
+    if (plan?.type === "origin") return this.#shown(exchange, line, plan);
+    if (plan?.type === "mesh") return this.#deliver(exchange, line, plan);
+    line.port.postMessage({ type: "end", complete: false });
+    line.port.close();
     // Once its page is free again, the host may take over what passes until then.
-    if (plan?.type === "silent" && plain) return this.#fromOrigin(exchange, { untold: host });
-    return undefined;
+    return plan?.type === "silent" ? this.#fromOrigin(exchange, { untold }) : undefined;
   }
 
-  async #deliver(
-    exchange: Exchange,
-    host: HostTab,
-    port: MessagePort,
-    asset: MeshPlan,
-  ): Promise<Response | undefined> {
+  /** The origin's answer; the host sees a copy if it wants to. */
+  #shown(exchange: Exchange, line: Line, plan: OriginPlan): Promise<Response> {
+    const { observe, openMaxBytes } = plan;
+    this.#agreed(line.host, plan);
+    const range = observe ? cappedRange(exchange.range, openMaxBytes) : undefined;
+    const shown = observe && exchange.request.integrity === "";
+    if (observe && !shown) line.port.postMessage({ type: "end", complete: false });
+    return this.#fromOrigin(exchange, { range, line: shown ? line : undefined });
+  }
+
+  async #deliver(exchange: Exchange, line: Line, asset: MeshPlan): Promise<Response | undefined> {
+    const { port } = line;
     const covered = coveredRange(exchange.range, asset.length, OPEN_RANGE_MAX_BYTES);
     const allowed = covered && this.#maySynthesise(exchange, asset);
     if (!allowed) {
@@ -235,7 +239,7 @@ export class MeshFirst extends Strategy {
       ranged: exchange.range !== undefined,
     });
     let promised = false;
-    const delivery = this.#delivery(exchange, { host, port }, asset, covered, () => {
+    const delivery = this.#delivery(exchange, line, asset, covered, () => {
       // Before the first piece nothing was promised: the caller goes on with the origin.
       if (promised) exchange.company.end(head.status);
     });
@@ -295,7 +299,7 @@ export class MeshFirst extends Strategy {
     }: {
       readonly range?: AskedRange | undefined;
       readonly line?: Line | undefined;
-      readonly untold?: HostTab;
+      readonly untold?: Promise<HostTab | undefined> | undefined;
     } = {},
   ): Promise<Response> {
     const { request, company } = exchange;
@@ -306,13 +310,14 @@ export class MeshFirst extends Strategy {
       if (!company.accompanied) company.dismiss();
       const asIs = !range && !company.accompanied;
       const response = await fetch(asIs ? request : requestFor(request, range, company.gone));
-      if (untold) {
-        const want = { ...wantOf(exchange), passingMs: performance.now() - askedMs };
-        line = { host: untold, port: sendWantLater(untold, want) };
-      }
+      const want = { ...wantOf(exchange), passingMs: performance.now() - askedMs };
+      const port = untold ? sendWantLater(untold, want) : line?.port;
+      void untold?.then((host) => {
+        if (host && port) line = { host, port };
+      });
       const onEnd = () => company.end(response.status);
       return observed(response, {
-        port: line?.port,
+        port,
         onBytes: (source, bytes) => company.count(source, bytes),
         onEnd,
         onAgreed: (plan) => line && this.#agreed(line.host, plan),

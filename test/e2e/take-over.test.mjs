@@ -1,6 +1,6 @@
 /** A response that passes through from a slow origin goes on from peers, in mid-body, without a seam. */
 import assert from "node:assert/strict";
-import { statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import {
@@ -67,6 +67,26 @@ test("what passes through because the page is busy is taken over once it is free
   assert.equal(answer, length);
   await meshed(page, 0.8 * length);
   assert.equal((await stats(page)).requests.mixed, 1, "it began at the origin");
+});
+
+test("what passes through because the browser is slow to name the host is taken over all the same", async (t) => {
+  const worker = readFileSync("dist/nearcast-sw.js", "utf8");
+  // Each worker asks once.
+  const slow = `const { query } = navigator.locks;
+    navigator.locks.query = async () => {
+      await new Promise((done) => setTimeout(done, 400));
+      return query.call(navigator.locks);
+    };`;
+  const rig = await openRig({
+    files: { "/nearcast-sw.js": { type: "text/javascript", body: `${slow}\n${worker}` } },
+  });
+  t.after(() => rig.close());
+  await openHolder(await rig.profile(), rig);
+  rig.origin.throttle({ rateBytesPerS: length / 60 });
+  const page = await openBlank(await rig.profile(), rig);
+  const answer = await fetchIn(page, FILM);
+  assert.equal(answer.hash, fileHash(media.mp4));
+  await meshed(page, 0.8 * length);
 });
 
 test("a range that passes through is taken over as well, byte for byte", async (t) => {
