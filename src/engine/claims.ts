@@ -11,6 +11,15 @@ export function isStream({ from, to }: PieceRange): boolean {
   return to - from > ORDER_PIECES;
 }
 
+/** Parts of an order that nobody takes for a stream. */
+export function ordersOf({ from, to }: PieceRange): PieceRange[] {
+  const parts: PieceRange[] = [];
+  for (let at = from; at < to; at += ORDER_PIECES) {
+    parts.push({ from: at, to: Math.min(to, at + ORDER_PIECES) });
+  }
+  return parts;
+}
+
 interface Claim {
   readonly from: number;
   readonly to: number;

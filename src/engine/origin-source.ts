@@ -31,6 +31,11 @@ export class OriginSource {
     return this.#firstByte.value ?? FIRST_BYTE_MS;
   }
 
+  /** Whether a segment of 1 MiB takes it so long that neighbours should share it from the start. */
+  get slow(): boolean {
+    return this.expectedMs(2 ** 20) > SLOW_ORIGIN_MS;
+  }
+
   /** Expected times to the first byte and for one piece after it, in milliseconds. */
   get pace(): { firstByteMs: number; pieceMs: number } {
     return { firstByteMs: this.firstByteMs, pieceMs: PIECE_BYTES / this.rateBytesPerMs };

@@ -81,43 +81,43 @@ export class OriginTurns {
     const originMs = this.#origin.expectedMs(orphans.length * PIECE_BYTES);
     const slackMs = request.deadlineMs - nowMs - 1.5 * originMs - 100;
     this.#watchLine(request, orphans, nowMs);
-    if (slackMs < 0) {
-      const share = { count: orphans.length, idle: true, nowMs };
-      const ordered = this.#ownShare(request, orphans, share);
-      return { announced: NONE, confirmed: NONE, ordered };
-    }
-    return this.#afterObjections(request, orphans, { slackMs, nowMs });
+    const share = { count: orphans.length, idle: true, nowMs };
+    const mine =
+      slackMs < 0
+        ? this.#ownShare(request, orphans, share)
+        : orphans.filter((piece) => this.#elected(request, piece, nowMs));
+    // A slow origin leaves time for a claim even where it leaves none for a turn.
+    const inTime =
+      slackMs > this.#claimMs || Math.min(originMs, request.deadlineMs - nowMs) > SWAP_MS;
+    return this.#afterObjections(request, orphans, { mine, inTime, nowMs });
   }
 
   /**
-   * Those whose turn has come. Two whose turns come within the time that a claim takes would both fetch: as long as
-   * there is time to spare, neighbours hear of it first, and of two the one with the lower rank orders.
+   * Two whose turns come within the time that a claim takes would both fetch: as long as there is time, neighbours hear
+   * of it first, and of two the one with the lower rank orders.
+   *
+   * @param mine Whose turn has come, announced or not.
    */
   #afterObjections(
     request: RequestState,
     orphans: readonly number[],
-    { slackMs, nowMs }: { slackMs: number; nowMs: number },
+    { mine, inTime, nowMs }: { mine: readonly number[]; inTime: boolean; nowMs: number },
   ): Turn {
     const { announcedMs, asked } = request;
-    const waitMs = this.#claimMs;
-    const heard = this.#election.serving && this.#suppliers.size > 0 && slackMs > waitMs;
-    const announced: number[] = [];
+    const heard = inTime && this.#election.serving && this.#suppliers.size > 0;
+    const fresh = mine.filter((piece) => !announcedMs.has(piece));
     const confirmed: number[] = [];
-    const ordered: number[] = [];
-    for (const piece of orphans) {
+    for (const piece of announcedMs.size > 0 ? orphans : NONE) {
       const toldMs = announcedMs.get(piece);
-      if (toldMs === undefined) {
-        if (!this.#elected(request, piece, nowMs)) continue;
-        (heard ? announced : ordered).push(piece);
-        if (heard) announcedMs.set(piece, nowMs);
-      } else if (this.#outranked(asked.assetId, piece, nowMs)) {
-        announcedMs.delete(piece);
-      } else if (!heard || nowMs >= toldMs + waitMs) {
-        announcedMs.delete(piece);
-        confirmed.push(piece);
-      }
+      if (toldMs === undefined) continue;
+      const left = this.#outranked(asked.assetId, piece, nowMs);
+      if (!left && heard && nowMs < toldMs + this.#claimMs) continue;
+      announcedMs.delete(piece);
+      if (!left) confirmed.push(piece);
     }
-    return { announced, confirmed, ordered };
+    if (!heard) return { announced: NONE, confirmed, ordered: fresh };
+    for (const piece of fresh) announcedMs.set(piece, nowMs);
+    return { announced: fresh, confirmed, ordered: NONE };
   }
 
   #outranked(assetId: string, piece: number, nowMs: number): boolean {

@@ -16,7 +16,7 @@ import type { PieceSet } from "../core/piece-set.js";
 import type { PieceRange } from "../protocol/asset.js";
 import { CLAIM_HOPS_MAX, PIECE_BYTES } from "../protocol/limits.js";
 import type { Asked, AssetSupply } from "./asset-supply.js";
-import { Claims, isStream, LEASE_MAX_MS } from "./claims.js";
+import { Claims, isStream, LEASE_MAX_MS, ordersOf } from "./claims.js";
 import { Election } from "./election.js";
 import { OriginSource } from "./origin-source.js";
 import { OriginTurns } from "./origin-turns.js";
@@ -294,7 +294,8 @@ export class Planner {
   /** What the origin owes a request, for peers who were not there when it was claimed. */
   owed(requestId: number): PieceRange[] {
     const request = this.#requests.get(requestId);
-    return request ? runsOf(request.missing().filter((piece) => request.owed.has(piece))) : [];
+    if (!request) return [];
+    return this.#ordersOf(request.missing().filter((piece) => request.owed.has(piece)));
   }
 
   /** Nobody will request the asset again: what peers hold of it is forgotten. */
@@ -415,7 +416,7 @@ export class Planner {
     if (!request.originUsable) return [{ type: "fail", requestId: request.asked.id }];
     const { announced, confirmed, ordered } = this.#turns.ownOf(request, orphans, nowMs);
     return [
-      ...runsOf(announced).flatMap((run) => this.claim(request.asked.assetId, run)),
+      ...this.#claimOrders(request.asked.assetId, announced),
       ...runsOf(confirmed).map((run) => this.#order(request, run, nowMs)),
       ...this.#fetch(request, ordered, nowMs),
     ];
@@ -423,11 +424,19 @@ export class Planner {
 
   /** Orders pieces from the origin, and lets neighbours know. */
   #fetch(request: RequestState, pieces: readonly number[], nowMs: number): Command[] {
-    const { assetId } = request.asked;
-    return runsOf(pieces).flatMap((run): Command[] => [
-      this.#order(request, run, nowMs),
-      ...this.claim(assetId, run),
-    ]);
+    return [
+      ...runsOf(pieces).map((run) => this.#order(request, run, nowMs)),
+      ...this.#claimOrders(request.asked.assetId, pieces),
+    ];
+  }
+
+  #claimOrders(assetId: string, pieces: readonly number[]): Command[] {
+    return this.#ordersOf(pieces).flatMap((run) => this.claim(assetId, run));
+  }
+
+  /** Who shares a slow origin does not wait for streams that share it as well: orders are not to be mistaken for one. */
+  #ordersOf(pieces: readonly number[]): PieceRange[] {
+    return this.#origin.slow ? runsOf(pieces).flatMap(ordersOf) : runsOf(pieces);
   }
 
   #order(request: RequestState, run: PieceRange, nowMs: number): Command {

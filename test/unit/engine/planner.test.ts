@@ -279,6 +279,35 @@ describe("planner", () => {
     expect(outcomes.sort(), "one of them").to.deep.equal([0, 1]);
   });
 
+  it("Planner is not taken for a stream by who shares a slow origin, however much it orders (rule 2)", () => {
+    const sampled = () => {
+      const world = setUp();
+      world.planner.selfId = "self";
+      world.planner.sampleOrigin({ firstByteMs: 60, bytes: 2 ** 20, durationMs: 2 ** 20 / 100 });
+      return world;
+    };
+    const fetcher = sampled();
+    fetcher.link("b", []);
+    fetcher.planner.clique = ["b"];
+    const commands = [
+      fetcher.open({ pieces: { from: 0, to: 16 } }),
+      ticks(fetcher.planner, 0, 3_000),
+    ].flat();
+    const claims = commands.flatMap((command) => (command.type === "claim" ? [command] : []));
+    const claimed = new Set(
+      claims.flatMap(({ from, to }) => [...Array(to - from).keys()].map((at) => from + at)),
+    );
+    expect(claimed.size, "all of it").to.equal(16);
+
+    const neighbour = sampled();
+    neighbour.link("self", []);
+    neighbour.planner.clique = ["self"];
+    neighbour.planner.serving = false; // it comes after "self" in every election
+    neighbour.open({ pieces: { from: 0, to: 16 }, tookOver: true });
+    for (const claim of claims) neighbour.planner.claimed("self", claim, 0);
+    expect(fetchesOf(ticks(neighbour.planner, 0, 1_500)), "it waits").to.be.empty;
+  });
+
   it("Planner lets the line of a slow origin never idle, whoever ranks first (rule 2)", () => {
     const members = Array.from({ length: 9 }, (_, index) => `viewer-${index}`);
     /** When it has ordered two pieces, and what it has ordered half a second later. */
