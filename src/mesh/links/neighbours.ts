@@ -37,7 +37,10 @@ const BANNED_MS = 600_000;
 const OTHERS_WANTED = 2;
 /** How often the least used of these gives way to a candidate. */
 const CHURN_MS = 30_000;
-/** Who is linked with nobody asks again after so long, twice as long each time: what other nodes say may have been late. */
+/**
+ * Whoever has nobody beyond its clique, nor a clique beside it, asks again after so long, twice as long each time: what
+ * other nodes say may have been late.
+ */
 const LONE_MS = { min: 10_000, max: 300_000 };
 /** A link that takes longer is not waited for. */
 const WAITED_FOR_MS = 2_000;
@@ -51,7 +54,7 @@ export class Neighbours {
   readonly #bytesBefore = new WeakMap<PeerLink, number>();
   #neighbourhood: Neighbourhood | undefined;
   #churnedMs: number;
-  /** When it was last told of peers, and how long it waits after that while it has no link. */
+  /** When it was last told of peers, and how long it waits after that if they are too few. */
   #suggestedMs = Number.NEGATIVE_INFINITY;
   #loneMs = LONE_MS.min;
   #ownId = "";
@@ -88,9 +91,10 @@ export class Neighbours {
   /** Whether peers outside the clique would be welcome that the server did not name yet. */
   get lacking(): boolean {
     if (!this.#neighbourhood) return this.#links.size < this.#options.linksMax / 2;
-    if (this.#links.size === 0) return this.#options.now() - this.#suggestedMs >= this.#loneMs;
-    const due = this.#others().length < OTHERS_WANTED || this.#churnDue;
-    return this.#neighbourhood.around.length > 0 && due && !this.#candidates.has(this.#isNew);
+    if (this.#candidates.has(this.#isNew)) return false;
+    const few = this.#others().length < OTHERS_WANTED;
+    if (this.#neighbourhood.around.length > 0) return few || this.#churnDue;
+    return few && this.#options.now() - this.#suggestedMs >= this.#loneMs;
   }
 
   get(peerId: string): PeerLink | undefined {
@@ -119,10 +123,9 @@ export class Neighbours {
 
   /** Peers of this viewer's groups: candidates for the places that clique and bridges leave. */
   suggest(hints: readonly PeerHint[]): void {
-    const { now } = this.#options;
-    const again = Number.isFinite(this.#suggestedMs) && this.#links.size === 0;
+    const again = Number.isFinite(this.#suggestedMs);
     this.#loneMs = again ? Math.min(LONE_MS.max, 2 * this.#loneMs) : LONE_MS.min;
-    this.#suggestedMs = now();
+    this.#suggestedMs = this.#options.now();
     for (const [peerId, distance] of hints) this.#candidates.place(peerId, distance);
     this.#candidates.suggest(hints.map(([peerId]) => peerId).filter(this.#isNew));
     this.#fill();
@@ -248,6 +251,7 @@ export class Neighbours {
         ...handlers,
         onOpen: (opened) => {
           this.#candidates.reached(opened.peerId);
+          this.#loneMs = LONE_MS.min;
           handlers.onOpen(opened);
           this.#fill();
         },

@@ -339,11 +339,12 @@ describe("neighbours", () => {
     });
   });
 
-  it("Neighbours asks again while it is linked with nobody, ever more rarely", async () => {
+  it("Neighbours asks again while it has nobody beyond its clique, ever more rarely", async () => {
     await withFakeTimers(async (timers) => {
       const { neighbours, greetAll } = setUp(timers);
-      // Alone at its node, where the lookup at the others was late.
-      neighbours.settle(neighbourhood([]));
+      // The only clique of its node, where the lookup at the others was late.
+      neighbours.settle(neighbourhood(dialled(names("member", 2))));
+      greetAll();
       neighbours.suggest([]);
       const asksMs: number[] = [];
       for (let ms = 0; ms < 900_000; ms += 1_000) {
@@ -353,14 +354,12 @@ describe("neighbours", () => {
         neighbours.suggest([]);
       }
       expect(asksMs).to.deep.equal([10_000, 30_000, 70_000, 150_000, 310_000, 610_000]);
-      neighbours.suggest([hint("far")]);
+      neighbours.suggest(names("far", 2).map(hint));
       greetAll();
       await timers.advance(20_000);
-      expect(neighbours.open).to.have.length(1);
-      expect(neighbours.lacking, "it has somebody").to.equal(false);
-      neighbours.suggest([]);
-      neighbours.get("far")?.close();
-      await timers.advance(10_000);
+      expect(neighbours.open).to.have.length(4);
+      expect(neighbours.lacking, "it has two").to.equal(false);
+      neighbours.get("far-10")?.close();
       expect(neighbours.lacking, "from the beginning").to.equal(true);
       neighbours.close();
     });
