@@ -81,6 +81,11 @@ export class Company {
     }
   }
 
+  /** The origin sent bytes that nobody was given, as a peer was first. */
+  countSurplus(bytes: number): void {
+    this.#leader.meter.count("origin", bytes);
+  }
+
   /** The answer is over. */
   end(status: number): void {
     this.#endStatus = status;

@@ -22,6 +22,8 @@ export interface DeliveryOptions extends OriginRunsOptions {
   readonly hostGone: AbortSignal;
   /** The page was given bytes. */
   readonly onBytes: (source: keyof BytesBySource, bytes: number) => void;
+  /** The origin sent bytes that the page was not given, as a peer was first. */
+  readonly onSurplus: (bytes: number) => void;
   readonly onEnd: () => void;
 }
 
@@ -120,7 +122,7 @@ export class Delivery {
   #add(piece: number, bytes: Uint8Array<ArrayBuffer>, source: Source): void {
     if (piece < this.#next || piece >= this.#last || this.#arrived.has(piece)) {
       // A peer was first. The origin has sent it all the same, and is counted by what it sends.
-      if (source === "origin") this.#options.onBytes(source, bytes.byteLength);
+      if (source === "origin") this.#options.onSurplus(bytes.byteLength);
       return;
     }
     this.#arrived.set(piece, { bytes, source });

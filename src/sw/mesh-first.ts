@@ -279,6 +279,7 @@ export class MeshFirst extends Strategy {
         ? undefined
         : (signal) => fetch(requestFor(exchange.request, undefined, signal)),
       onBytes: (source, bytes) => exchange.company.count(source, bytes),
+      onSurplus: (bytes) => exchange.company.countSurplus(bytes),
       onEnd,
     });
   }

@@ -44,6 +44,9 @@ async function setUp({
     onBytes: (source, bytes) => {
       counts[source] += bytes;
     },
+    onSurplus: (bytes) => {
+      counts.origin += bytes;
+    },
     onEnd: () => {
       ends.push(1);
     },

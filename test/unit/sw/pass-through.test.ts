@@ -245,6 +245,9 @@ function takeOverStage(options: OriginOptions) {
     onBytes: (source: "cache" | "mesh" | "origin", bytes: number) => {
       count[source] += bytes;
     },
+    onSurplus: (bytes: number) => {
+      count.origin += bytes;
+    },
     onEnd: () => {
       count.ends++;
     },
