@@ -107,14 +107,14 @@ export class OriginTurns {
     const heard = inTime && this.#election.serving && this.#suppliers.size > 0;
     const fresh = mine.filter((piece) => !announcedMs.has(piece));
     const confirmed: number[] = [];
-    for (const piece of announcedMs.size > 0 ? orphans : NONE) {
-      const toldMs = announcedMs.get(piece);
-      if (toldMs === undefined) continue;
-      const left = this.#outranked(asked.assetId, piece, nowMs);
+    for (const [piece, toldMs] of announcedMs) {
+      // A peer holds it by now: if that one leaves, everybody's turn begins anew.
+      const left = !orphans.includes(piece) || this.#outranked(asked.assetId, piece, nowMs);
       if (!left && heard && nowMs < toldMs + this.#claimMs) continue;
       announcedMs.delete(piece);
       if (!left) confirmed.push(piece);
     }
+    confirmed.sort((a, b) => a - b);
     if (!heard) return { announced: NONE, confirmed, ordered: fresh };
     for (const piece of fresh) announcedMs.set(piece, nowMs);
     return { announced: fresh, confirmed, ordered: NONE };

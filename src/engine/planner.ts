@@ -403,6 +403,7 @@ export class Planner {
     }
     if (peersOnly || missing.length === 0) return;
     if (orphans.length > 0) commands.push(...this.#fetchOrphans(request, orphans, nowMs));
+    else request.announcedMs.clear();
     const late = this.#turns.latePieces(request, supply, { missing, nowMs });
     if (late.length > 0) commands.push(...this.#fetch(request, late, nowMs));
   }

@@ -311,8 +311,8 @@ export class MeshFirst extends Strategy {
       if (!company.accompanied) company.dismiss();
       const asIs = !range && !company.accompanied;
       const response = await fetch(asIs ? request : requestFor(request, range, company.gone));
-      const want = { ...wantOf(exchange), passingMs: performance.now() - askedMs };
-      const port = untold ? sendWantLater(untold, want) : line?.port;
+      const passingMs = performance.now() - askedMs;
+      const port = untold ? sendWantLater(untold, { ...wantOf(exchange), passingMs }) : line?.port;
       void untold?.then((host) => {
         if (host && port) line = { host, port };
       });

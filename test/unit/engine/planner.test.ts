@@ -279,6 +279,25 @@ describe("planner", () => {
     expect(outcomes.sort(), "one of them").to.deep.equal([0, 1]);
   });
 
+  it("Planner takes its turn anew for what a peer held and does not hold any more (rule 2)", () => {
+    const { planner, link, open } = setUp();
+    planner.selfId = "self";
+    planner.clique = ["b"];
+    link("b", []);
+    const range = { from: 0, to: 64 };
+    expect(open({ pieces: range }).map(({ type }) => type)).to.include("claim");
+    const everything = new PieceSet(COUNT);
+    for (let piece = 0; piece < COUNT; piece++) everything.add(piece);
+    planner.setHoldings("b", "asset", everything, 10);
+    const told = planner.setHoldings("b", "asset", undefined, 100);
+    expect(
+      told.map(({ type }) => type),
+      "it says so again first",
+    ).to.include("claim");
+    expect(fetchesOf(told)).to.be.empty;
+    expect(fetchesOf(planner.tick(150))).to.not.be.empty;
+  });
+
   it("Planner is not taken for a stream by who shares a slow origin, however much it orders (rule 2)", () => {
     const sampled = () => {
       const world = setUp();

@@ -37,6 +37,20 @@ describe("company", () => {
     expect(third.told).to.deep.equal(second.told);
   });
 
+  it("What the origin sends too late counts for the leader, and for no copy", async () => {
+    const companies = new Companies();
+    const [first, second] = [member(), member()];
+    const company = companies.lead("a", first);
+    const copy = company.join(second);
+    company.countSurplus(1);
+    company.share(answer("abc"));
+    company.countSurplus(2);
+    company.end(200);
+    await copy;
+    expect(first.told).to.deep.equal(["origin", 1, "origin", 2, 200]);
+    expect(second.told).to.deep.equal(["cache", 0, 200]);
+  });
+
   it("An answer that is over before it is shared is told all the same", async () => {
     const companies = new Companies();
     const [first, second] = [member(), member()];
