@@ -17,6 +17,7 @@ import { loadWorkerConfig, saveWorkerConfig } from "../store/worker-config-store
 
 import { DISK_MS } from "./disk-patience.js";
 import { MeshFirst, type MeshFirstOptions } from "./mesh-first.js";
+import { isNetworkError } from "./network-error.js";
 import { keepAlive } from "./pages.js";
 import { reportPlaylist } from "./playlists.js";
 import { factsOf } from "./request-facts.js";
@@ -92,7 +93,7 @@ export function attach({ route = true, claim = false, ...options }: AttachOption
           keepAlive.unseen();
           return fetch(context.request);
         }
-        return strategy.handle(context);
+        return orNetwork(context.request, () => strategy.handle(context));
       },
     ),
   );
@@ -110,6 +111,18 @@ export function attach({ route = true, claim = false, ...options }: AttachOption
     ),
   );
   router.addFetchListener();
+}
+
+/** What the strategy throws is the network's; if it is not, the request must not pay for our bug. */
+async function orNetwork(request: Request, answer: () => Promise<Response>): Promise<Response> {
+  try {
+    return await answer();
+  } catch (error) {
+    if (isNetworkError(error)) throw error;
+    const response = await fetch(request);
+    reportError(error);
+    return response;
+  }
 }
 
 /** A page of an earlier build does not know all of it. */

@@ -7,6 +7,7 @@ import { clientsClaim } from "workbox-core";
 import { PROTOCOL_VERSION } from "../protocol/limits.js";
 import type { WorkerCrash } from "../protocol/worker-messages.js";
 import { attach } from "./attach.js";
+import { isNetworkError } from "./network-error.js";
 
 declare const self: ServiceWorkerGlobalScope;
 
@@ -46,7 +47,9 @@ const crashed = async () => {
   }
 };
 self.addEventListener("error", () => void crashed());
-self.addEventListener("unhandledrejection", () => void crashed());
+self.addEventListener("unhandledrejection", ({ reason }) => {
+  if (!isNetworkError(reason)) void crashed();
+});
 
 clientsClaim();
 attach({ claim: true });

@@ -69,6 +69,40 @@ test("a worker that keeps failing uncaught is off for a day, and requests never 
   assert.deepEqual(later.errors, []);
 });
 
+test("requests that the network fails are no crashes, and those that a bug would fail come from the origin", async (t) => {
+  const worker = workerFile();
+  worker.deploy(
+    (built) => `const { stringify } = JSON;
+    JSON.stringify = (value) => {
+      if (Array.isArray(value) && String(value[1]).includes("?bug")) throw new ReferenceError("a bug");
+      return stringify(value);
+    };
+    ${built}`,
+  );
+  const intercept = (req, res) => {
+    if (req.url.includes("?dead")) req.socket.destroy();
+    else if (req.url.includes("?moved")) res.writeHead(302, { Location: "/media/" }).end();
+    else return false;
+    return true;
+  };
+  const rig = await openRig({ files: worker.files, intercept });
+  t.after(() => rig.close());
+  const page = await openBlank(await rig.profile(), rig);
+  const crashes = () =>
+    page.evaluate(() => JSON.parse(localStorage.getItem("nearcast-crashes"))?.crashes.length ?? 0);
+  for (let failure = 0; failure < 3; failure++) {
+    const dead = await fetchIn(page, `${FILE}?dead=${failure}`, RANGE);
+    const moved = await fetchIn(page, `${FILE}?moved=${failure}`, { redirect: "error" });
+    assert.deepEqual([dead, moved], [{ error: "TypeError" }, { error: "TypeError" }]);
+  }
+  // What the worker says of those comes before what it says of this.
+  assert.equal((await fetchIn(page, `${FILE}?bug`, RANGE)).status, 206);
+  await until(page, () => localStorage.getItem("nearcast-crashes") !== null);
+  assert.equal(await crashes(), 1);
+  assert.equal((await stats(page)).role, "host");
+  assert.deepEqual(page.errors, []);
+});
+
 test("uncaught errors of the script itself and hosts that vanish count as crashes, the site's own errors do not", async (t) => {
   const rig = await openRig();
   t.after(() => rig.close());
