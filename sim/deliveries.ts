@@ -4,8 +4,8 @@
  * @module
  */
 import { PieceSet } from "../src/core/piece-set.js";
+import type { Command } from "../src/engine/command.js";
 import { deadlineOf, patienceMs } from "../src/engine/deadline.js";
-import type { Command } from "../src/engine/planner.js";
 import { worthTakingOver } from "../src/engine/take-over.js";
 import { PIECE_BYTES } from "../src/protocol/limits.js";
 import { Attestations } from "./attestations.js";

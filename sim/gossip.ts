@@ -3,7 +3,8 @@
  * @module
  */
 import { LEASE_MAX_MS } from "../src/engine/claims.js";
-import type { Command, Peer } from "../src/engine/planner.js";
+import type { Command } from "../src/engine/command.js";
+import type { Peer } from "../src/engine/planner.js";
 import { CLAIM_HOPS_MAX } from "../src/protocol/limits.js";
 import type { Asset } from "./catalogue.js";
 import { Hearers } from "./hearers.js";

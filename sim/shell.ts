@@ -2,7 +2,7 @@
  * Carries out a planner's commands for one viewer, as the page's host does (src/mesh/host.ts).
  * @module
  */
-import type { Command } from "../src/engine/planner.js";
+import type { Command } from "../src/engine/command.js";
 import type { Viewer } from "./viewer.js";
 import type { World } from "./world.js";
 

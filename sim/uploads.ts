@@ -6,7 +6,7 @@
  * @module
  */
 import { PieceSet } from "../src/core/piece-set.js";
-import type { Command } from "../src/engine/planner.js";
+import type { Command } from "../src/engine/command.js";
 import type { Asset } from "./catalogue.js";
 import type { Link, Viewer } from "./viewer.js";
 import { KIND, MESSAGE, type World } from "./world.js";

@@ -14,25 +14,19 @@
  */
 import type { PieceSet } from "../core/piece-set.js";
 import type { PieceRange } from "../protocol/asset.js";
-import { CLAIM_HOPS_MAX, PIECE_BYTES } from "../protocol/limits.js";
+import { PIECE_BYTES } from "../protocol/limits.js";
 import type { Asked, AssetSupply } from "./asset-supply.js";
-import { Claims, isStream, LEASE_MAX_MS, ordersOf } from "./claims.js";
+import { ClaimRelay, type NeighbourClaim } from "./claim-relay.js";
+import { Claims, LEASE_MAX_MS } from "./claims.js";
+import type { Command } from "./command.js";
 import { Election } from "./election.js";
+import { OriginOrders } from "./origin-orders.js";
 import { OriginSource } from "./origin-source.js";
 import { OriginTurns } from "./origin-turns.js";
 import { PeerAsks } from "./peer-asks.js";
 import type { Ask, PeerSource } from "./peer-source.js";
 import { type PlannedRequest, RequestState } from "./request-state.js";
 import { type HeldBits, Suppliers } from "./suppliers.js";
-
-export type Command = Readonly<
-  | { type: "ask"; peerId: string; askId: number; assetId: string; piece: number }
-  | { type: "cancel"; peerId: string; askId: number }
-  | { type: "fetch"; requestId: number; from: number; to: number }
-  | { type: "claim"; assetId: string; from: number; to: number; hops: number }
-  | { type: "drop"; peerId: string; reason: "corrupt" | "stalled" }
-  | { type: "fail"; requestId: number }
->;
 
 /** A linked peer as the planner knows it: nobody else looks into it. */
 export type Peer = PeerSource;
@@ -58,13 +52,14 @@ export class Planner {
   readonly #origin = new OriginSource();
   readonly #claims = new Claims(() => this.#origin.pace);
   readonly #election = new Election(() => this.#suppliers.ids);
-  readonly #turns = new OriginTurns({
-    ...{ suppliers: this.#suppliers, claims: this.#claims },
-    ...{ election: this.#election, origin: this.#origin },
+  readonly #relay = new ClaimRelay({
+    ...{ claims: this.#claims, election: this.#election },
+    ...{ suppliers: this.#suppliers, origin: this.#origin },
+    requests: () => this.#requests.values(),
   });
   readonly #asks: PeerAsks;
+  readonly #orders: OriginOrders;
   readonly #random: () => number;
-  readonly #hopeful: () => boolean;
   /** When it last planned: often, while requests run. */
   #plannedMs = Number.NEGATIVE_INFINITY;
 
@@ -78,7 +73,11 @@ export class Planner {
       ...{ suppliers: this.#suppliers, origin: this.#origin },
       random: options.random,
     });
-    this.#hopeful = options.hopeful;
+    const turns = new OriginTurns({
+      ...{ suppliers: this.#suppliers, claims: this.#claims },
+      ...{ election: this.#election, origin: this.#origin },
+    });
+    this.#orders = new OriginOrders({ turns, relay: this.#relay, hopeful: options.hopeful });
   }
 
   /** This viewer's own id, for elections; empty before the server issued one. */
@@ -242,60 +241,31 @@ export class Planner {
   /**
    * A linked peer says that it, or somebody behind it, is fetching these pieces from the origin.
    *
-   * @param hops How many more may pass it on. It is passed on only if it is news, so it ends by itself.
+   * @param claim `hops`: how many more may pass it on. It is passed on only if it is news, so it ends by itself.
    */
-  claimed(
-    peerOrId: Peer | string,
-    { assetId, from, to, hops }: PieceRange & { assetId: string; hops: number },
-    nowMs: number,
-  ): Command[] {
+  claimed(peerOrId: Peer | string, claim: NeighbourClaim, nowMs: number): Command[] {
     const peer = this.#suppliers.get(peerOrId);
-    if (!peer) return NOTHING;
-    if (isStream({ from, to }) && !this.#awaits(peer.id, assetId)) return NOTHING;
-    const own = hops === CLAIM_HOPS_MAX;
-    if (own) peer.claimedUntilMs = nowMs + LEASE_MAX_MS;
-    const news = this.#claims.add(peer.id, assetId, { from, to, own }, nowMs);
-    if (!news || hops === 0 || !this.#election.members || !this.#election.serving) return NOTHING;
-    if (!this.#claims.mayPassOn(nowMs)) return NOTHING;
-    return [{ type: "claim", assetId, from, to, hops: Math.min(hops, CLAIM_HOPS_MAX) - 1 }];
-  }
-
-  /** Whether a neighbour's stream may bring what this viewer needs: not if both share an origin that is too slow. */
-  #awaits(peerId: string, assetId: string): boolean {
-    for (const { asked } of this.#requests.values()) {
-      if (asked.assetId !== assetId || !asked.tookOver) continue;
-      return this.#streamsFaster(peerId, assetId, asked.pieces.from);
-    }
-    return true;
-  }
-
-  #streamsFaster(peerId: string, assetId: string, passedPieces: number): boolean {
-    return (this.holdingsOf(peerId, assetId)?.size ?? 0) > passedPieces + 1;
+    return peer ? this.#relay.heard(peer, claim, nowMs) : NOTHING;
   }
 
   /** Pieces are on their way from the origin without the planner's doing: neighbours are told. */
-  claim(assetId: string, { from, to }: PieceRange): Command[] {
-    return this.#election.serving
-      ? [{ type: "claim", assetId, from, to, hops: CLAIM_HOPS_MAX }]
-      : [];
+  claim(assetId: string, pieces: PieceRange): Command[] {
+    return this.#relay.claim(assetId, pieces);
   }
 
   /**
-   * A response that passed through goes on from pieces: neighbours hear that this stream ends, and those whose own
-   * streams have brought no more than it did are waited for no longer. All of them share a slow origin.
+   * A response that passed through goes on from pieces.
    *
    * @param from The first piece that did not pass.
    */
   takeOver(assetId: string, from: number): Command[] {
-    this.#claims.forgetStreams(assetId, (peerId) => this.#streamsFaster(peerId, assetId, from));
-    return this.claim(assetId, { from, to: from });
+    return this.#relay.takeOver(assetId, from);
   }
 
   /** What the origin owes a request, for peers who were not there when it was claimed. */
   owed(requestId: number): PieceRange[] {
     const request = this.#requests.get(requestId);
-    if (!request) return [];
-    return this.#ordersOf(request.missing().filter((piece) => request.owed.has(piece)));
+    return request ? this.#relay.owed(request) : [];
   }
 
   /** Nobody will request the asset again: what peers hold of it is forgotten. */
@@ -402,47 +372,9 @@ export class Planner {
       for (const asked of asks) commands.push(askCommand(asked));
     }
     if (peersOnly || missing.length === 0) return;
-    if (orphans.length > 0) commands.push(...this.#fetchOrphans(request, orphans, nowMs));
+    if (orphans.length > 0) commands.push(...this.#orders.orphaned(request, orphans, nowMs));
     else request.announcedMs.clear();
-    const late = this.#turns.latePieces(request, supply, { missing, nowMs });
-    if (late.length > 0) commands.push(...this.#fetch(request, late, nowMs));
-  }
-
-  /** Rule 2. */
-  #fetchOrphans(request: RequestState, orphans: readonly number[], nowMs: number): Command[] {
-    if (nowMs < request.asked.patientUntilMs && this.#hopeful()) {
-      request.hopedMs = nowMs;
-      return [];
-    }
-    if (!request.originUsable) return [{ type: "fail", requestId: request.asked.id }];
-    const { announced, confirmed, ordered } = this.#turns.ownOf(request, orphans, nowMs);
-    return [
-      ...this.#claimOrders(request.asked.assetId, announced),
-      ...runsOf(confirmed).map((run) => this.#order(request, run, nowMs)),
-      ...this.#fetch(request, ordered, nowMs),
-    ];
-  }
-
-  /** Orders pieces from the origin, and lets neighbours know. */
-  #fetch(request: RequestState, pieces: readonly number[], nowMs: number): Command[] {
-    return [
-      ...runsOf(pieces).map((run) => this.#order(request, run, nowMs)),
-      ...this.#claimOrders(request.asked.assetId, pieces),
-    ];
-  }
-
-  #claimOrders(assetId: string, pieces: readonly number[]): Command[] {
-    return this.#ordersOf(pieces).flatMap((run) => this.claim(assetId, run));
-  }
-
-  /** Who shares a slow origin does not wait for streams that share it as well: orders are not to be mistaken for one. */
-  #ordersOf(pieces: readonly number[]): PieceRange[] {
-    return this.#origin.slow ? runsOf(pieces).flatMap(ordersOf) : runsOf(pieces);
-  }
-
-  #order(request: RequestState, run: PieceRange, nowMs: number): Command {
-    request.originOrdered(run, nowMs);
-    return { type: "fetch", requestId: request.asked.id, ...run };
+    commands.push(...this.#orders.late(request, supply, { missing, nowMs }));
   }
 
   /** Rule 4. */
@@ -498,15 +430,4 @@ function sortOut(
 
 function askCommand({ peerId, ask }: Asked): Command {
   return { type: "ask", peerId, askId: ask.id, assetId: ask.assetId, piece: ask.piece };
-}
-
-/** Joins ascending indices to half-open runs. */
-function runsOf(pieces: readonly number[]): PieceRange[] {
-  const runs: { from: number; to: number }[] = [];
-  for (const piece of pieces) {
-    const last = runs.at(-1);
-    if (last?.to === piece) last.to = piece + 1;
-    else runs.push({ from: piece, to: piece + 1 });
-  }
-  return runs;
 }

@@ -3,9 +3,11 @@
  * planner's work to the worker, and learns from the origin bytes that the worker shows it.
  * @module
  */
+
+import type { Command } from "../../engine/command.js";
 import { deadlineOf, type PlaybackState, patienceMs } from "../../engine/deadline.js";
 import { SLOW_ORIGIN_MS } from "../../engine/origin-source.js";
-import type { Command, Planner } from "../../engine/planner.js";
+import type { Planner } from "../../engine/planner.js";
 import { LOOK_AHEAD_PIECES } from "../../engine/request-state.js";
 import { worthTakingOver } from "../../engine/take-over.js";
 import {

@@ -4,7 +4,8 @@
  * @module
  */
 import { NearcastError } from "../../core/errors.js";
-import type { Command, Planner } from "../../engine/planner.js";
+import type { Command } from "../../engine/command.js";
+import type { Planner } from "../../engine/planner.js";
 import { bytesOfPiece, pieceCountOf, windowOf } from "../../protocol/asset.js";
 import { CLAIM_HOPS_MAX } from "../../protocol/limits.js";
 import { fromPeer } from "../../protocol/seal.js";

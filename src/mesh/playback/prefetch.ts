@@ -4,8 +4,10 @@
  * for yet is attested ahead, and the server has read it before the player asks.
  * @module
  */
+
+import type { Command } from "../../engine/command.js";
 import type { PlaybackState } from "../../engine/deadline.js";
-import type { Command, Planner } from "../../engine/planner.js";
+import type { Planner } from "../../engine/planner.js";
 import { WINDOW_PIECES } from "../../protocol/limits.js";
 import type { PieceLibrary } from "../delivery/piece-library.js";
 import type { Trust, TrustedAsset } from "../trust/trust.js";

@@ -1,7 +1,8 @@
 import { expect } from "chai";
 import { PieceSet } from "../../../src/core/piece-set.js";
+import type { Command } from "../../../src/engine/command.js";
 import { Election } from "../../../src/engine/election.js";
-import { type Command, Planner } from "../../../src/engine/planner.js";
+import { Planner } from "../../../src/engine/planner.js";
 import { LOOK_AHEAD_PIECES, type PlannedRequest } from "../../../src/engine/request-state.js";
 import { PIECE_BYTES } from "../../../src/protocol/limits.js";
 
