@@ -3,10 +3,10 @@
  * @module
  */
 export { configOf } from "./config.js";
-export { EventQueue } from "./event-queue.js";
-export { InvariantError } from "./guard.js";
-export { HeldTable, maskOf } from "./held-table.js";
 export { main } from "./main.js";
-export { eachMessage, Outbox } from "./outbox.js";
-export { simulate } from "./simulation.js";
-export { simulateInThreads } from "./threads.js";
+export { HeldTable, maskOf } from "./page/held-table.js";
+export { EventQueue } from "./run/event-queue.js";
+export { InvariantError } from "./run/guard.js";
+export { eachMessage, Outbox } from "./run/outbox.js";
+export { simulate } from "./run/simulation.js";
+export { simulateInThreads } from "./run/threads.js";

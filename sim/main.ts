@@ -5,12 +5,12 @@
 import { writeFileSync } from "node:fs";
 import { resourceUsage } from "node:process";
 import type { SimConfig } from "./config.js";
-import { InvariantError } from "./guard.js";
 import { HELP, type Options, parseOptions } from "./options.js";
-import { progressLine, report } from "./result.js";
-import { type Progress, simulate } from "./simulation.js";
-import { attemptApart, type Outcome, summaryOf, sweep } from "./sweep.js";
-import { simulateInThreads } from "./threads.js";
+import { InvariantError } from "./run/guard.js";
+import { progressLine, report } from "./run/result.js";
+import { type Progress, simulate } from "./run/simulation.js";
+import { attemptApart, type Outcome, summaryOf, sweep } from "./run/sweep.js";
+import { simulateInThreads } from "./run/threads.js";
 
 /** @returns The exit code. */
 export async function main(args: readonly string[]): Promise<number> {

@@ -3,7 +3,7 @@
  * without a goodbye. Too many of them take Nearcast out of this browser for a day (rule R40).
  * @module
  */
-import { isOff, parseCrashes, withCrash } from "./engine/crash-counter.js";
+import { isOff, parseCrashes, withCrash } from "./engine/rules/crash-counter.js";
 import { recall, remember } from "./mesh/tabs/memory.js";
 
 const CRASHES_KEY = "nearcast-crashes";

@@ -3,7 +3,7 @@
  * @module
  */
 export { type ErrorCode, NearcastError } from "./core/errors.js";
-export type { UploadRule } from "./engine/manners.js";
+export type { UploadRule } from "./engine/uploads/manners.js";
 export type { JoinToken } from "./mesh/signaling/join-token.js";
 export { type LinkInfo, Nearcast } from "./nearcast.js";
 export type { Consent, NearcastOptions, Privacy } from "./options.js";

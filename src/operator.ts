@@ -9,7 +9,7 @@ import {
   type RemoteBarrier,
   remoteBarrier,
   withRemoteRules,
-} from "./engine/remote-rules.js";
+} from "./engine/rules/remote-rules.js";
 import { isRemoteConfig } from "./protocol/signal-decoder.js";
 import type { RemoteConfig } from "./protocol/signal-messages.js";
 

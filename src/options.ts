@@ -5,7 +5,7 @@
  */
 import type { PromptTexts } from "./consent-prompt.js";
 import { absolutePattern } from "./core/url-pattern.js";
-import type { UploadRule } from "./engine/manners.js";
+import type { UploadRule } from "./engine/uploads/manners.js";
 import type { JoinToken } from "./mesh/signaling/join-token.js";
 import {
   invalid,

@@ -3,7 +3,7 @@
  * word and the server's admission. It switches nothing itself: whoever owns it is told, and applies.
  * @module
  */
-import type { PageRules } from "./engine/remote-rules.js";
+import type { PageRules } from "./engine/rules/remote-rules.js";
 import { recall, remember } from "./mesh/tabs/memory.js";
 import { Operator } from "./operator.js";
 import type { NearcastConfig } from "./options.js";

@@ -3,9 +3,10 @@
  * planner, and carries events between them.
  * @module
  */
-import type { PlaybackState } from "../engine/deadline.js";
-import type { UploadRule } from "../engine/manners.js";
-import { Planner } from "../engine/planner.js";
+
+import { Planner } from "../engine/planning/planner.js";
+import type { PlaybackState } from "../engine/playback/deadline.js";
+import type { UploadRule } from "../engine/uploads/manners.js";
 import { groupOf } from "../protocol/asset.js";
 import type { PaceQuestion, PlaylistReport, Want } from "../protocol/worker-messages.js";
 import { PieceStore } from "../store/piece-store.js";

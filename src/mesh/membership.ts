@@ -4,7 +4,7 @@
  * @module
  */
 import type { NearcastError } from "../core/errors.js";
-import type { Planner } from "../engine/planner.js";
+import type { Planner } from "../engine/planning/planner.js";
 import type {
   IceServer,
   JoinedMessage,

@@ -8,7 +8,7 @@
  * @module
  */
 import { BagMap } from "../core/random-bag.js";
-import { Cliques } from "../engine/cliques.js";
+import { Cliques } from "../engine/neighbours/cliques.js";
 import { CLIQUE_BRIDGES_MAX, CLIQUE_MEMBERS_MAX } from "../protocol/limits.js";
 import type { NeighbourHint, Neighbourhood, StatsMessage } from "../protocol/signal-messages.js";
 import { distanceOf, type Locality } from "./locality.js";

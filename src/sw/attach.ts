@@ -5,7 +5,7 @@
  */
 import { Route, Router } from "workbox-routing";
 import { type UrlMatcher, urlMatcher } from "../core/url-pattern.js";
-import { mayAccelerate, mayWatch } from "../engine/sharing-policy.js";
+import { mayAccelerate, mayWatch } from "../engine/rules/sharing-policy.js";
 import { PROTOCOL_VERSION } from "../protocol/limits.js";
 import {
   isEnvelope,

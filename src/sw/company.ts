@@ -4,7 +4,7 @@
  * the host and pass its bytes through the worker: fifty for one file took seconds (docs/decisions/0029).
  * @module
  */
-import { parseCacheControl } from "../engine/sharing-policy.js";
+import { parseCacheControl } from "../engine/rules/sharing-policy.js";
 import type { BytesBySource } from "../protocol/worker-messages.js";
 import { within } from "./within.js";
 

@@ -6,7 +6,7 @@
  * @module
  */
 import { Strategy, type StrategyHandler } from "workbox-strategies";
-import { needsSignature } from "../engine/sharing-policy.js";
+import { needsSignature } from "../engine/rules/sharing-policy.js";
 import { type ByteRange, canonicalUrl, piecesOfBytes } from "../protocol/asset.js";
 import { OPEN_RANGE_MAX_BYTES, PROTOCOL_VERSION } from "../protocol/limits.js";
 import { isFromManifest } from "../protocol/manifest.js";

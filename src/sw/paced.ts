@@ -1,5 +1,5 @@
 /**
- * Hands a body to the page no faster than the host advises (`engine/pace.ts`). A body is due as if it came
+ * Hands a body to the page no faster than the host advises (`engine/playback/pace.ts`). A body is due as if it came
  * over a line of that rate since the page asked; what is late anyway is never held up.
  * @module
  */

@@ -4,7 +4,7 @@
  * differs from a client alone is the policy's doing. The modules asked are the product's own.
  * @module
  */
-import { decideSharing, mayAccelerate } from "../../src/engine/sharing-policy.js";
+import { decideSharing, mayAccelerate } from "../../src/engine/rules/sharing-policy.js";
 import type { Header } from "../../src/protocol/attestation.js";
 import { attestedHeaders } from "../../src/signal/attest/asset-rules.js";
 import { coveredRange, parseRange } from "../../src/sw/byte-range.js";

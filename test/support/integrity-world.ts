@@ -6,7 +6,7 @@
  */
 
 import { PieceSet } from "../../src/core/piece-set.js";
-import { Planner } from "../../src/engine/planner.js";
+import { Planner } from "../../src/engine/planning/planner.js";
 import type { DeliverySession } from "../../src/mesh/delivery/delivery-session.js";
 import { Exchange } from "../../src/mesh/delivery/exchange.js";
 import { PieceLibrary } from "../../src/mesh/delivery/piece-library.js";

@@ -5,10 +5,10 @@
  * @module
  */
 import { PieceSet } from "../../src/core/piece-set.js";
-import type { Command } from "../../src/engine/command.js";
-import { PeerSource } from "../../src/engine/peer-source.js";
-import { Planner } from "../../src/engine/planner.js";
-import { LOOK_AHEAD_PIECES } from "../../src/engine/request-state.js";
+import type { Command } from "../../src/engine/planning/command.js";
+import { PeerSource } from "../../src/engine/planning/peer-source.js";
+import { Planner } from "../../src/engine/planning/planner.js";
+import { LOOK_AHEAD_PIECES } from "../../src/engine/planning/request-state.js";
 import { LINK_REQUESTS_MAX, PIECE_BYTES } from "../../src/protocol/limits.js";
 import { seeded } from "./random.js";
 

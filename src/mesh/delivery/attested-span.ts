@@ -2,7 +2,7 @@
  * How far the asset of one request is attested: windows are asked for as the page comes near them.
  * @module
  */
-import { LOOK_AHEAD_PIECES } from "../../engine/request-state.js";
+import { LOOK_AHEAD_PIECES } from "../../engine/planning/request-state.js";
 import { windowOf } from "../../protocol/asset.js";
 import { WINDOW_PIECES } from "../../protocol/limits.js";
 import { isFromManifest } from "../../protocol/manifest.js";

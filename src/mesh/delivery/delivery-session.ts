@@ -4,12 +4,12 @@
  * @module
  */
 
-import type { Command } from "../../engine/command.js";
-import { deadlineOf, type PlaybackState, patienceMs } from "../../engine/deadline.js";
-import { SLOW_ORIGIN_MS } from "../../engine/origin-source.js";
-import type { Planner } from "../../engine/planner.js";
-import { LOOK_AHEAD_PIECES } from "../../engine/request-state.js";
-import { worthTakingOver } from "../../engine/take-over.js";
+import { SLOW_ORIGIN_MS } from "../../engine/origin/origin-source.js";
+import { worthTakingOver } from "../../engine/origin/take-over.js";
+import type { Command } from "../../engine/planning/command.js";
+import type { Planner } from "../../engine/planning/planner.js";
+import { LOOK_AHEAD_PIECES } from "../../engine/planning/request-state.js";
+import { deadlineOf, type PlaybackState, patienceMs } from "../../engine/playback/deadline.js";
 import {
   type ByteRange,
   type PieceRange,

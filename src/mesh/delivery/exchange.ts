@@ -4,8 +4,8 @@
  * @module
  */
 import { NearcastError } from "../../core/errors.js";
-import type { Command } from "../../engine/command.js";
-import type { Planner } from "../../engine/planner.js";
+import type { Command } from "../../engine/planning/command.js";
+import type { Planner } from "../../engine/planning/planner.js";
 import { bytesOfPiece, pieceCountOf, windowOf } from "../../protocol/asset.js";
 import { CLAIM_HOPS_MAX } from "../../protocol/limits.js";
 import { fromPeer } from "../../protocol/seal.js";

@@ -3,7 +3,7 @@
  * plays at all.
  * @module
  */
-import type { PlaybackState } from "../../engine/deadline.js";
+import type { PlaybackState } from "../../engine/playback/deadline.js";
 
 export class AllPlayback {
   /** By client id; only pages with a media element. */

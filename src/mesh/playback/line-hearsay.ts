@@ -3,7 +3,7 @@
  * the network interface estimates. Hearsay: the origin may be slower than the line, and is believed once it was asked.
  * @module
  */
-import { LineRate } from "../../engine/line-rate.js";
+import { LineRate } from "../../engine/planning/line-rate.js";
 
 /** One body that came over the line; times in milliseconds. */
 export interface Transfer {

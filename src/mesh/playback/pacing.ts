@@ -1,11 +1,11 @@
 /**
- * Tells the worker how fast the bodies in its hands may reach their players (`engine/pace.ts`), and goes on
+ * Tells the worker how fast the bodies in its hands may reach their players (`engine/playback/pace.ts`), and goes on
  * telling while they last: buffers run low, lines change. Only segments of adaptive players are paced;
  * images, fonts, downloads and plain files in a media element never are.
  * @module
  */
-import type { PlaybackState } from "../../engine/deadline.js";
-import { honestRate, paceOf } from "../../engine/pace.js";
+import type { PlaybackState } from "../../engine/playback/deadline.js";
+import { honestRate, paceOf } from "../../engine/playback/pace.js";
 import type { PaceAdvice } from "../../protocol/worker-messages.js";
 
 /** One body on its way to a page. */

@@ -3,7 +3,7 @@
  * Nothing of the page is patched; elements inside open shadow roots and frames of the same origin are found too.
  * @module
  */
-import type { PlaybackState } from "../../engine/deadline.js";
+import type { PlaybackState } from "../../engine/playback/deadline.js";
 
 /** Two buffered ranges with a gap below this play through. */
 const GAP_S = 0.3;

@@ -5,7 +5,7 @@
  */
 import { Parser } from "m3u8-parser";
 import { parse } from "mpd-parser";
-import { type Playlist, type Rendition, SEGMENTS_MAX } from "../../engine/lookahead.js";
+import { type Playlist, type Rendition, SEGMENTS_MAX } from "../../engine/playback/lookahead.js";
 import { canonicalUrl } from "../../protocol/asset.js";
 
 /** Of what the parsers return, that which is used here. */

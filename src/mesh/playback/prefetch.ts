@@ -5,9 +5,9 @@
  * @module
  */
 
-import type { Command } from "../../engine/command.js";
-import type { PlaybackState } from "../../engine/deadline.js";
-import type { Planner } from "../../engine/planner.js";
+import type { Command } from "../../engine/planning/command.js";
+import type { Planner } from "../../engine/planning/planner.js";
+import type { PlaybackState } from "../../engine/playback/deadline.js";
 import { WINDOW_PIECES } from "../../protocol/limits.js";
 import type { PieceLibrary } from "../delivery/piece-library.js";
 import type { Trust, TrustedAsset } from "../trust/trust.js";

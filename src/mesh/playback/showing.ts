@@ -3,9 +3,10 @@
  * reach a player. It advises; no request depends on it.
  * @module
  */
-import type { PlaybackState } from "../../engine/deadline.js";
-import { Lookahead } from "../../engine/lookahead.js";
-import type { Planner } from "../../engine/planner.js";
+
+import type { Planner } from "../../engine/planning/planner.js";
+import type { PlaybackState } from "../../engine/playback/deadline.js";
+import { Lookahead } from "../../engine/playback/lookahead.js";
 import { canonicalUrl, piecesOfBytes } from "../../protocol/asset.js";
 import { OPEN_RANGE_MAX_BYTES } from "../../protocol/limits.js";
 import type {

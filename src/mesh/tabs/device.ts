@@ -3,7 +3,7 @@
  * does not tell stays unknown.
  * @module
  */
-import type { DeviceFacts } from "../../engine/manners.js";
+import type { DeviceFacts } from "../../engine/uploads/manners.js";
 
 interface NetworkInformation extends EventTarget {
   readonly saveData?: boolean;

@@ -3,7 +3,7 @@
  * to whoever may be host next, the viewer's switches to all.
  * @module
  */
-import type { PlaybackState } from "../../engine/deadline.js";
+import type { PlaybackState } from "../../engine/playback/deadline.js";
 import { PROTOCOL_VERSION } from "../../protocol/limits.js";
 import type { RemoteConfig } from "../../protocol/signal-messages.js";
 import { type Envelope, isEnvelope } from "../../protocol/worker-messages.js";

@@ -6,7 +6,7 @@
 import { equalBytes, fromBase64Url } from "../../core/digest.js";
 import { NearcastError } from "../../core/errors.js";
 import type { UrlMatcher } from "../../core/url-pattern.js";
-import { isActive } from "../../engine/sharing-policy.js";
+import { isActive } from "../../engine/rules/sharing-policy.js";
 import {
   type Attestation,
   type AttestedWindow,

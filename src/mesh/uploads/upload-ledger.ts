@@ -8,7 +8,7 @@ import {
   formatDay,
   parseDay,
   withUpload,
-} from "../../engine/daily-budget.js";
+} from "../../engine/uploads/daily-budget.js";
 import { recall, remember } from "../tabs/memory.js";
 
 const UPLOADED_KEY = "nearcast-uploaded";

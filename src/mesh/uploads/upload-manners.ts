@@ -1,9 +1,9 @@
 /**
  * Whether this viewer serves others now, and why not: it is paused, today's budget is spent, or line,
- * battery and visibility speak against it (`engine/manners.ts` has the rule).
+ * battery and visibility speak against it (`engine/uploads/manners.ts` has the rule).
  * @module
  */
-import { type DeviceFacts, type UploadRule, uploadBarrier } from "../../engine/manners.js";
+import { type DeviceFacts, type UploadRule, uploadBarrier } from "../../engine/uploads/manners.js";
 import { UploadLedger } from "./upload-ledger.js";
 
 export interface UploadMannersOptions {

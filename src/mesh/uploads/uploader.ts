@@ -4,8 +4,13 @@
  * and not the disk sets the pace.
  * @module
  */
-import { LATE_MS, queueMsOf, UplinkRecord, UploadGovernor } from "../../engine/upload-governor.js";
-import { UploadPolicy } from "../../engine/upload-policy.js";
+import {
+  LATE_MS,
+  queueMsOf,
+  UplinkRecord,
+  UploadGovernor,
+} from "../../engine/uploads/upload-governor.js";
+import { UploadPolicy } from "../../engine/uploads/upload-policy.js";
 import { PIECE_BYTES } from "../../protocol/limits.js";
 import type { OutgoingPiece } from "../../protocol/seal.js";
 import { INBOUND_REQUESTS_MAX, type PeerLink } from "../links/peer-link.js";

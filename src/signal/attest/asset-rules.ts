@@ -1,6 +1,6 @@
 /**
  * Which URLs the server looks at, which answers it vouches for, and which of their headers. The sharing
- * policy itself is `engine/sharing-policy.ts`; here it meets Node. This module does no I/O.
+ * policy itself is `engine/rules/sharing-policy.ts`; here it meets Node. This module does no I/O.
  * @module
  */
 
@@ -11,7 +11,7 @@ import {
   mayAccelerate,
   parseCacheControl,
   type ResponseFacts,
-} from "../../engine/sharing-policy.js";
+} from "../../engine/rules/sharing-policy.js";
 import { canonicalUrl, piecesOfWindow } from "../../protocol/asset.js";
 import { type Header, pieceLeaf } from "../../protocol/attestation.js";
 import { HEADERS_MAX_BYTES, PIECE_BYTES } from "../../protocol/limits.js";

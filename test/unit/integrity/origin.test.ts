@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { Planner } from "../../../src/engine/planner.js";
+import { Planner } from "../../../src/engine/planning/planner.js";
 import { DeliverySession } from "../../../src/mesh/delivery/delivery-session.js";
 import { pieceCountOf } from "../../../src/protocol/asset.js";
 import { PIECE_BYTES, WINDOW_PIECES } from "../../../src/protocol/limits.js";

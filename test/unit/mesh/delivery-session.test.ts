@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { PieceSet } from "../../../src/core/piece-set.js";
-import { Planner } from "../../../src/engine/planner.js";
+import { Planner } from "../../../src/engine/planning/planner.js";
 import { DeliverySession } from "../../../src/mesh/delivery/delivery-session.js";
 import { pieceCountOf } from "../../../src/protocol/asset.js";
 import { PIECE_BYTES } from "../../../src/protocol/limits.js";

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { Planner } from "../../../src/engine/planner.js";
+import { Planner } from "../../../src/engine/planning/planner.js";
 import { Exchange } from "../../../src/mesh/delivery/exchange.js";
 import type { HaveGossip } from "../../../src/mesh/links/have-gossip.js";
 import type { Neighbours } from "../../../src/mesh/links/neighbours.js";

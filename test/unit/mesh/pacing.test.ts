@@ -1,6 +1,6 @@
 import { expect } from "chai";
-import type { PlaybackState } from "../../../src/engine/deadline.js";
-import type { SegmentFacts } from "../../../src/engine/lookahead.js";
+import type { PlaybackState } from "../../../src/engine/playback/deadline.js";
+import type { SegmentFacts } from "../../../src/engine/playback/lookahead.js";
 import { type PacedBody, Pacing } from "../../../src/mesh/playback/pacing.js";
 import { type FakeTimers, withFakeTimers } from "../../support/fake-timers.js";
 

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { PlaybackState } from "../../../src/engine/deadline.js";
+import type { PlaybackState } from "../../../src/engine/playback/deadline.js";
 import { aheadOf, watchPlayback } from "../../../src/mesh/playback/playback.js";
 import { withFakeTimers } from "../../support/fake-timers.js";
 

@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import { PieceSet } from "../../../src/core/piece-set.js";
-import type { Command } from "../../../src/engine/command.js";
-import type { PlaybackState } from "../../../src/engine/deadline.js";
-import { Planner } from "../../../src/engine/planner.js";
+import type { Command } from "../../../src/engine/planning/command.js";
+import { Planner } from "../../../src/engine/planning/planner.js";
+import type { PlaybackState } from "../../../src/engine/playback/deadline.js";
 import type { PieceLibrary } from "../../../src/mesh/delivery/piece-library.js";
 import { Prefetch } from "../../../src/mesh/playback/prefetch.js";
 import type { Trust } from "../../../src/mesh/trust/trust.js";

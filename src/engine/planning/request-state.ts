@@ -1,0 +1,168 @@
+/**
+ * One request as the planner sees it: what it needs, what the origin owes it, what failed. This module is
+ * pure.
+ * @module
+ */
+import { PieceSet } from "../../core/piece-set.js";
+import type { PieceRange } from "../../protocol/asset.js";
+import { PIECE_BYTES } from "../../protocol/limits.js";
+import type { OriginSource } from "../origin/origin-source.js";
+
+/** Pieces beyond the play position that are worked on at once: 4 MiB. */
+export const LOOK_AHEAD_PIECES = 64;
+
+/** An origin that is silent for longer is not counted on. */
+const ORIGIN_STALL_MS = 1_000;
+
+/** Origin failures after which it is not asked again for the same request. */
+const ORIGIN_FAILURES_MAX = 2;
+
+/** What a request needs. */
+export interface PlannedRequest {
+  readonly id: number;
+  readonly assetId: string;
+  readonly pieceCount: number;
+  /** The pieces asked for, half-open. */
+  readonly pieces: PieceRange;
+  readonly deadlineMs: number;
+  /** Pieces before this one are attested; no other can be asked for. */
+  readonly attestedTo: number;
+  /** Until then the request may wait for links and holders that are on their way. */
+  readonly patientUntilMs: number;
+  /** It passed through before, too slowly. */
+  readonly tookOver?: boolean;
+  /** Fetched ahead of the page: a few pieces at a time, and the origin is never asked. */
+  readonly peersOnly?: boolean;
+}
+
+export class RequestState {
+  readonly asked: PlannedRequest;
+  readonly openedMs: number;
+  /** Pieces held of the asset; the library's own set. */
+  readonly have: PieceSet;
+  /** Pieces that the origin was asked for and has not sent yet. */
+  readonly owed: PieceSet;
+  deadlineMs: number;
+  attestedTo: number;
+  /** First piece that the page has not taken yet. */
+  position: number;
+  /** When it last waited for links or holders that were on their way: elections begin after that. */
+  hopedMs: number;
+  /** When it last went on after a time in which nothing was heard. */
+  wokeMs = Number.NEGATIVE_INFINITY;
+  /** Since when the origin's line has nothing to do for it, as far as this viewer knows; infinite: it has. */
+  lineIdleMs: number;
+  /** Pieces that neighbours were told of and that are not ordered yet: when they were told. */
+  readonly announcedMs = new Map<number, number>();
+  /** Pieces that a peer refused or was silent about: past the deadline nobody else is tried. */
+  readonly #missed: PieceSet;
+  #originRuns = 0;
+  #originFailures = 0;
+  #originAskedMs = 0;
+  #originLastMs = 0;
+
+  constructor(asked: PlannedRequest, have: PieceSet, nowMs: number) {
+    this.asked = asked;
+    this.openedMs = nowMs;
+    this.hopedMs = nowMs;
+    this.lineIdleMs = nowMs;
+    this.have = have;
+    this.owed = new PieceSet(asked.pieceCount);
+    this.#missed = new PieceSet(asked.pieceCount);
+    this.deadlineMs = asked.deadlineMs;
+    this.attestedTo = asked.attestedTo;
+    this.position = asked.pieces.from;
+  }
+
+  /** Pieces within the look-ahead, here or not. */
+  get aheadPieces(): number {
+    return this.aheadEnd - this.position;
+  }
+
+  /** No piece from this one on is worked on yet. */
+  get aheadEnd(): number {
+    return Math.min(this.asked.pieces.to, this.attestedTo, this.position + LOOK_AHEAD_PIECES);
+  }
+
+  /** Pieces within the look-ahead that are not here yet, in order. */
+  missing(): number[] {
+    const end = this.aheadEnd;
+    const missing: number[] = [];
+    for (let piece = this.position; piece < end; piece++) {
+      if (!this.have.has(piece)) missing.push(piece);
+    }
+    return missing;
+  }
+
+  covers(assetId: string, piece: number): boolean {
+    const { from, to } = this.asked.pieces;
+    return this.asked.assetId === assetId && piece >= from && piece < to;
+  }
+
+  /** Nothing was heard for a while: claims of neighbours may wait to be read, and elections begin after that. */
+  woke(nowMs: number): void {
+    this.wokeMs = nowMs;
+    this.hopedMs = nowMs;
+  }
+
+  /** Whether the origin may still be asked. */
+  get originUsable(): boolean {
+    return this.#originFailures < ORIGIN_FAILURES_MAX;
+  }
+
+  /** The origin is asked for a run of pieces. */
+  originOrdered({ from, to }: PieceRange, nowMs: number): void {
+    this.owed.addRange(from, to);
+    if (this.#originRuns === 0) {
+      this.#originAskedMs = nowMs;
+      this.#originLastMs = 0;
+    }
+    this.#originRuns++;
+  }
+
+  /** The origin sent a piece; its speed is remembered. */
+  originSent(
+    piece: number,
+    bytes: number,
+    { nowMs, origin }: { nowMs: number; origin: OriginSource },
+  ): void {
+    // What was on its way before the request was planned says nothing of its orders.
+    if (!this.owed.has(piece)) return;
+    this.owed.delete(piece);
+    origin.sampleLine(bytes, nowMs - Math.max(this.#originAskedMs, this.#originLastMs));
+    if (this.#originLastMs === 0) origin.sampleFirstByte(nowMs - this.#originAskedMs);
+    else origin.sampleRate(bytes, nowMs - this.#originLastMs);
+    this.#originLastMs = nowMs;
+  }
+
+  /** One run is over; after the last one nothing is owed any more. */
+  originEnded(complete: boolean): void {
+    this.#originRuns = Math.max(0, this.#originRuns - 1);
+    if (!complete) this.#originFailures++;
+    if (this.#originRuns > 0) return;
+    const { from, to } = this.asked.pieces;
+    for (let piece = from; piece < to; piece++) this.owed.delete(piece);
+  }
+
+  /** Time until the origin will have brought an owed piece; infinite if it has stalled. */
+  originEtaMs(piece: number, { nowMs, origin }: { nowMs: number; origin: OriginSource }): number {
+    const silentMs = nowMs - Math.max(this.#originAskedMs, this.#originLastMs);
+    const patienceMs = Math.max(ORIGIN_STALL_MS, 4 * origin.expectedMs(PIECE_BYTES));
+    if (silentMs > patienceMs) return Number.POSITIVE_INFINITY;
+    let pieces = 0;
+    for (let before = this.position; before <= piece; before++) {
+      if (this.owed.has(before)) pieces++;
+    }
+    return origin.expectedMs(pieces * PIECE_BYTES);
+  }
+
+  /** A peer failed to bring the piece. */
+  missed(piece: number): void {
+    this.#missed.add(piece);
+  }
+
+  /** Whether peers had their chance with a piece that is overdue. */
+  overdue(piece: number, nowMs: number): boolean {
+    return nowMs >= this.deadlineMs && this.#missed.has(piece) && this.originUsable;
+  }
+}
