@@ -3,9 +3,10 @@
  * @module
  */
 import { writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { resourceUsage } from "node:process";
 import type { SimConfig } from "./config.js";
-import { HELP, type Options, parseOptions } from "./options.js";
+import { HELP, type Options, parseOptions, THREADS_FROM_VIEWERS } from "./options.js";
 import { InvariantError } from "./run/guard.js";
 import { progressLine, report } from "./run/result.js";
 import { type Progress, simulate } from "./run/simulation.js";
@@ -88,7 +89,7 @@ async function run(
     verbose: boolean;
   },
 ): Promise<Outcome> {
-  const start = threads ? simulateInThreads : simulate;
+  const start = (threads ?? threadsFor(config)) > 1 ? simulateInThreads : simulate;
   const startMs = performance.now();
   const startCpuS = cpuS();
   const progress: Progress = {
@@ -109,6 +110,12 @@ async function run(
     );
   }
   return { mesh, twin: other };
+}
+
+/** What makes a run fast; a trace is to be read as it is printed. */
+function threadsFor({ viewers, traceViewer }: SimConfig): number {
+  const large = viewers >= THREADS_FROM_VIEWERS && traceViewer < 0;
+  return large ? availableParallelism() : 1;
 }
 
 function cpuS(): number {

@@ -5,6 +5,9 @@
 import { parseArgs } from "node:util";
 import { configOf, DEFAULTS, type Numbers, SCENARIOS, type SimConfig } from "./config.js";
 
+/** Below, threads wait for each other more than they do. */
+export const THREADS_FROM_VIEWERS = 1_000;
+
 export const HELP = `npm run sim -- [options]
 
 Runs thousands of viewers with the engine of the SDK in virtual time, beside the same audience without mesh.
@@ -14,7 +17,7 @@ Runs thousands of viewers with the engine of the SDK in virtual time, beside the
   --seed N              of all randomness (${DEFAULTS.seed})
   --seeds A-B           one run per seed instead, one line each, median and worst at the end
   --jobs N              processes for them (2)
-  --threads             two threads for a run, with the same result; sensible from 1000 viewers on
+  --threads N           of a run, 1 or 2, with the same result (2 from ${THREADS_FROM_VIEWERS} viewers on where there are two cores)
   --scenario NAME       ${SCENARIOS.join(", ")} (live)
   --bitrate MBPS        of the film (${DEFAULTS.bitrate})
   --segment S           duration of a segment (${DEFAULTS.segment})
@@ -33,8 +36,8 @@ export interface Options {
   readonly help: boolean;
   readonly twin: boolean;
   readonly json: string | undefined;
-  /** Whether a run has a thread for each of its shards. */
-  readonly threads: boolean;
+  /** Of a run; `undefined`: as many as make it fast. */
+  readonly threads: number | undefined;
   /** Seeds that run at the same time. */
   readonly jobs: number;
   /** Virtual seconds between two reports; 0 for none. */
@@ -53,9 +56,10 @@ const BOUNDS: Readonly<Partial<Record<keyof Numbers, readonly [number, number]>>
   clique: [2, 64],
   viewer: [0, 2 ** 31],
   jobs: [1, 64],
+  threads: [1, 2],
 } as Partial<Record<keyof Numbers, readonly [number, number]>>;
 
-const WHOLE = new Set(["viewers", "seed", "clique", "viewer", "jobs"]);
+const WHOLE = new Set(["viewers", "seed", "clique", "viewer", "jobs", "threads"]);
 
 /** @throws {RangeError} If an option is unknown or out of its bounds. */
 export function parseOptions(args: readonly string[]): Options {
@@ -79,7 +83,8 @@ export function parseOptions(args: readonly string[]): Options {
   }));
   return {
     ...{ help: values.help ?? false, twin: !values["no-twin"], json: values.json },
-    threads: values.threads ?? false,
+    threads:
+      values.threads === undefined ? undefined : numberOf("--threads", "threads", values.threads),
     jobs: numberOf("--jobs", "jobs", values.jobs ?? "2"),
     progressS: numberOf("--progress", "progress", values.progress ?? "0"),
     configs,
@@ -107,9 +112,9 @@ function parse(args: readonly string[]) {
       options: {
         ...{ viewers: text, seconds: text, seed: text, seeds: text, scenario: text },
         ...{ bitrate: text, segment: text, "uplink-median": text, "no-upload-share": text },
-        ...{ clique: text, json: text, viewer: text, jobs: text, progress: text },
+        ...{ clique: text, json: text, viewer: text, jobs: text, progress: text, threads: text },
         set: { type: "string", multiple: true },
-        ...{ trace: flag, "no-twin": flag, threads: flag, help: flag },
+        ...{ trace: flag, "no-twin": flag, help: flag },
       },
     });
   } catch (error) {

@@ -56,8 +56,9 @@ export async function sweep(
 /** Runs a seed in a process of its own, by the command line that started this one. */
 export async function attemptApart(seed: number, args: readonly string[]): Promise<Attempt> {
   const [script = ""] = process.argv.slice(1);
-  const last = ["--seeds", `${seed}-${seed}`, "--json", "-"];
-  const child = spawn(process.execPath, [...process.execArgv, script, ...args, ...last], {
+  // Of several jobs each has a core to itself, unless the command line says otherwise.
+  const all = ["--threads", "1", ...args, "--seeds", `${seed}-${seed}`, "--json", "-"];
+  const child = spawn(process.execPath, [...process.execArgv, script, ...all], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   let stdout = "";

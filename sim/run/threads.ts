@@ -4,6 +4,7 @@
  * so two buffers for each direction are enough.
  * @module
  */
+import { totalmem } from "node:os";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import type { SimConfig } from "../config.js";
 import { InvariantError } from "./guard.js";
@@ -15,8 +16,8 @@ import { type Progress, shardCount, windows } from "./simulation.js";
 const WORDS_MAX = 2 ** 21;
 /** Looks at the other thread before a thread sleeps until it is woken: about the time that waking takes. */
 const SPINS = 2_000;
-/** Of a thread's memory; the run's own limit is for all together. */
-const HEAP_MAX_MIB = 6_144;
+/** A thread may take so much of the machine's memory: a hundred thousand viewers need gigabytes. */
+const HEAP_MAX_SHARE = 0.45;
 const YOUNG_MIB = 192;
 
 interface Order {
@@ -49,7 +50,10 @@ export async function simulateInThreads(config: SimConfig, progress?: Progress):
   const ended = Array.from({ length: shards }, (_, nearcastShard) => {
     const thread = new Worker(new URL(import.meta.url), {
       workerData: { ...order, nearcastShard } satisfies Order,
-      resourceLimits: { maxOldGenerationSizeMb: HEAP_MAX_MIB, maxYoungGenerationSizeMb: YOUNG_MIB },
+      resourceLimits: {
+        maxOldGenerationSizeMb: Math.round((HEAP_MAX_SHARE * totalmem()) / 2 ** 20),
+        maxYoungGenerationSizeMb: YOUNG_MIB,
+      },
     });
     threads.push(thread);
     return reportOf(thread, (reportMs, report) => {

@@ -19,6 +19,7 @@ test("bad options end with one clear line and exit code 2", () => {
     [["--viewers", "many"], /--viewers "many": it is a whole number from 1/],
     [["--scenario", "war"], /--scenario "war": it is one of live, vod/],
     [["--seeds", "9-1"], /--seeds "9-1": it is a range/],
+    [["--threads", "3"], /--threads "3": it is a whole number from 1 to 2/],
     [["--set", "nonsense=1"], /it names no number/],
     [["--wrong"], /Cannot read the options: Unknown option '--wrong'/],
   ];
