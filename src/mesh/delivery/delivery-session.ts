@@ -9,7 +9,7 @@ import { worthTakingOver } from "../../engine/origin/take-over.js";
 import type { Command } from "../../engine/planning/command.js";
 import type { Planner } from "../../engine/planning/planner.js";
 import { LOOK_AHEAD_PIECES } from "../../engine/planning/request-state.js";
-import { deadlineOf, type PlaybackState, patienceMs } from "../../engine/playback/deadline.js";
+import type { PlaybackState } from "../../engine/playback/deadline.js";
 import {
   type ByteRange,
   type PieceRange,
@@ -24,12 +24,14 @@ import {
   WINDOW_BYTES,
 } from "../../protocol/limits.js";
 import type { VerifiedPiece } from "../../protocol/verify.js";
-import type { DeliveryMessage, HostMessage, Want } from "../../protocol/worker-messages.js";
+import type { DeliveryMessage, Want } from "../../protocol/worker-messages.js";
 import type { Trust, TrustedAsset } from "../trust/trust.js";
 import { AttestedSpan } from "./attested-span.js";
 import { OriginLearner } from "./origin-learner.js";
 import { PassingRecord } from "./passing-record.js";
 import type { PieceLibrary } from "./piece-library.js";
+import { RequestClock } from "./request-clock.js";
+import { WorkerPort } from "./worker-port.js";
 
 export interface SessionOptions {
   readonly id: number;
@@ -53,9 +55,6 @@ export interface SessionOptions {
   readonly signal: AbortSignal;
 }
 
-/** A round trip to the index, as a rule. */
-const ATTESTATION_MS = 50;
-
 /** The worker goes on alone after a silence of 2.5 s. */
 const SIGN_OF_LIFE_MS = 1_000;
 
@@ -67,26 +66,22 @@ export class DeliverySession {
   readonly #span: AttestedSpan;
   readonly #record: PassingRecord;
   readonly #learner: OriginLearner;
-  /** When the mesh took over what passed through before; the request's opening else. */
-  #startedMs: number;
-  readonly #hashed = new Set<number>();
+  readonly #clock: RequestClock;
+  readonly #worker: WorkerPort;
   #asset: TrustedAsset | undefined;
   #pieces: PieceRange = { from: 0, to: 0 };
   /** Next piece that the page needs. */
   #position = 0;
-  readonly #sent = new Set<number>();
   #planned = false;
   /** The origin's response passes through and is shown to us. */
   #passing = false;
   #openMaxBytes = OPEN_RANGE_MAX_BYTES;
-  /** When the worker last heard of us. */
-  #saidMs = 0;
 
   constructor(options: SessionOptions) {
     this.id = options.id;
     this.url = options.want.url;
     this.#options = options;
-    this.#startedMs = options.now() - (options.want.passingMs ?? 0);
+    this.#clock = new RequestClock(options);
     this.#span = new AttestedSpan({
       active: options.want.active,
       attest: options.attest,
@@ -94,16 +89,19 @@ export class DeliverySession {
       onEnd: () => this.fail(),
       onError: options.onError,
     });
-    this.#record = new PassingRecord(this.#startedMs);
+    this.#record = new PassingRecord(this.#clock.startedMs);
     this.#learner = new OriginLearner({
       ...options,
       url: this.url,
       asset: () => this.#asset ?? options.trust.find(this.url),
       onLearned: (piece) => this.#learned(piece),
     });
-    options.port.onmessage = ({ data }: MessageEvent<DeliveryMessage>) => this.#receive(data);
+    this.#worker = new WorkerPort({
+      ...{ port: options.port, now: options.now, signal: this.closed },
+      onMessage: (message) => this.#receive(message),
+    });
     options.signal.addEventListener("abort", () => this.#leave(), { signal: this.closed });
-    this.#post({ type: "accept" });
+    this.#worker.post({ type: "accept" });
   }
 
   /** Aborts when the request is over. */
@@ -117,8 +115,7 @@ export class DeliverySession {
 
   /** When the page needs the bytes, judged by what its players have buffered now. */
   get deadlineMs(): number {
-    const pieces = this.#pieces.to - this.#pieces.from;
-    return this.#deadlineFor(pieces > 0 ? pieces * PIECE_BYTES : this.#expectedBytes());
+    return this.#clock.deadlineMs(this.#pieces);
   }
 
   /** Decides how the request is answered; the worker waits for this. */
@@ -146,18 +143,17 @@ export class DeliverySession {
   }
 
   /** A verified piece is in the library: the worker gets its own copy. */
-  deliver({ piece, bytes }: VerifiedPiece, source: "mesh" | "cache"): void {
-    if (!this.#planned || this.#sent.has(piece)) return;
+  deliver(verified: VerifiedPiece, source: "mesh" | "cache"): void {
+    const { piece } = verified;
+    if (!this.#planned || this.#worker.knows(piece)) return;
     if (piece < this.#pieces.from || piece >= this.#pieces.to) return;
     if (this.want.active && !this.#span.covers(this.#asset, windowOf(piece))) return;
-    this.#sent.add(piece);
-    const copy = bytes.slice();
-    this.#post({ type: "piece", piece, bytes: copy, source }, [copy.buffer]);
+    this.#worker.piece(verified, source);
   }
 
   /** The planner orders pieces from the origin. */
   fetch({ from, to }: PieceRange): void {
-    this.#post({ type: "fetch", from, to });
+    this.#worker.post({ type: "fetch", from, to });
   }
 
   /** What is being fetched from the origin for this request, as far as it is known to be worth sharing. */
@@ -174,10 +170,9 @@ export class DeliverySession {
   /** Time passes: call it every 50 to 100 ms. */
   tick(): void {
     this.#reconsider();
-    const nowMs = this.#options.now();
-    const thinking = this.#planned && nowMs < this.deadlineMs;
+    const thinking = this.#planned && this.#options.now() < this.deadlineMs;
     // Neighbours that share a slow origin wait for each other for longer than the worker waits for its host.
-    if (thinking && nowMs - this.#saidMs >= SIGN_OF_LIFE_MS) this.#post({ type: "accept" });
+    if (thinking && this.#worker.silentMs >= SIGN_OF_LIFE_MS) this.#worker.post({ type: "accept" });
   }
 
   /** A response that passes through goes on from pieces once somebody can help (docs/decisions/0014). */
@@ -207,7 +202,7 @@ export class DeliverySession {
   }
 
   fail(): void {
-    this.#post({ type: "fail" });
+    this.#worker.post({ type: "fail" });
     this.#close();
   }
 
@@ -215,12 +210,9 @@ export class DeliverySession {
     return this.#options.want;
   }
 
-  /** Waits for the attestation as long as the deadline allows, and not at all when bytes are urgent. */
+  /** Waits for the attestation as long as the deadline allows. */
   async #patiently(attesting: Promise<void>): Promise<void> {
-    const originMs = this.#options.planner.originMs(this.#expectedBytes());
-    // Somebody is there who may hold it: an answer of the index is worth a moment in any case.
-    const leastMs = this.#options.planner.linked ? ATTESTATION_MS : 0;
-    const waitMs = Math.max(leastMs, patienceMs(this.#options.now(), this.deadlineMs, originMs));
+    const waitMs = this.#clock.attestationMs;
     if (waitMs <= 0) return;
     await Promise.race([
       attesting,
@@ -243,7 +235,7 @@ export class DeliverySession {
     if (planner.heldByPeers(asset.assetId, this.#pieces)) return true;
     // Nobody has it yet. With time to spare the neighbourhood elects who fetches what; without, the
     // origin's own stream is the fastest, and neighbours learn from it.
-    const patientMs = this.#patientUntil() - this.#options.now();
+    const patientMs = this.#clock.patientUntilMs(this.#pieces) - this.#options.now();
     if (patientMs > 0 && (hopeful() || planner.linked)) return true;
     // A slow origin is shared from the start, or everybody streams the same bytes.
     return planner.linked && planner.originMs(range.end - range.start) > SLOW_ORIGIN_MS;
@@ -252,7 +244,7 @@ export class DeliverySession {
   /** Tells worker and planner how far the asset is attested. */
   #allow(asset: TrustedAsset): void {
     if (this.closed.aborted) return;
-    this.#sendHashes();
+    if (this.#asset) this.#worker.hashes(this.#asset, this.#pieces);
     const { planner, run, now } = this.#options;
     run(planner.allow(this.id, this.#span.endFrom(asset, this.#position), now()));
   }
@@ -265,15 +257,15 @@ export class DeliverySession {
   }
 
   #takeOver(asset: TrustedAsset, rest: PieceRange): void {
-    const { now, run } = this.#options;
+    const { planner, run } = this.#options;
     // Not one piece yet: it is at most as fast as one piece in all this time.
     this.#sampleOrigin(PIECE_BYTES);
     this.#passing = false;
-    this.#startedMs = now();
+    this.#clock.restart();
     this.#pieces = rest;
     this.#position = rest.from;
     // The stream that brought them ends: whoever waits for it elects anew, as this viewer does.
-    run(this.#options.planner.takeOver(asset.assetId, rest.from));
+    run(planner.takeOver(asset.assetId, rest.from));
     this.#plan(asset);
   }
 
@@ -287,14 +279,14 @@ export class DeliverySession {
     const { planner, library, now, run } = this.#options;
     this.#asset = asset;
     this.#planned = true;
-    this.#post({
+    this.#worker.post({
       type: "mesh",
       assetId: asset.assetId,
       length: asset.length,
       headers: asset.headers,
     });
     this.#options.onPlanned(asset);
-    this.#sendHashes();
+    this.#worker.hashes(asset, this.#pieces);
     const have = library.have(asset);
     void this.#deliverHeld(asset);
     run(
@@ -306,7 +298,7 @@ export class DeliverySession {
           pieces: this.#pieces,
           deadlineMs: this.deadlineMs,
           attestedTo: this.#span.endFrom(asset, this.#position),
-          patientUntilMs: this.#patientUntil(),
+          patientUntilMs: this.#clock.patientUntilMs(this.#pieces),
           tookOver: this.#record.begun,
         },
         have,
@@ -321,19 +313,9 @@ export class DeliverySession {
     const { library } = this.#options;
     for (let piece = this.#pieces.from; piece < this.#pieces.to; piece++) {
       if (this.closed.aborted) return;
-      if (this.#sent.has(piece) || !library.have(asset).has(piece)) continue;
+      if (this.#worker.knows(piece) || !library.have(asset).has(piece)) continue;
       const held = await library.read(asset, piece);
       if (held) this.deliver(held, "cache");
-    }
-  }
-
-  #sendHashes(): void {
-    for (const window of this.#asset?.windows.values() ?? []) {
-      const { firstPiece, hashes } = window;
-      const wanted = firstPiece < this.#pieces.to && firstPiece + hashes.length > this.#pieces.from;
-      if (!wanted || this.#hashed.has(firstPiece)) continue;
-      this.#hashed.add(firstPiece);
-      this.#post({ type: "hashes", firstPiece, hashes });
     }
   }
 
@@ -342,7 +324,7 @@ export class DeliverySession {
     this.#openMaxBytes = joining ? OPEN_RANGE_JOINING_MAX_BYTES : OPEN_RANGE_MAX_BYTES;
     this.#passing = observe;
     const alone = this.#options.alone();
-    this.#post({ type: "origin", observe, openMaxBytes: this.#openMaxBytes, alone });
+    this.#worker.post({ type: "origin", observe, openMaxBytes: this.#openMaxBytes, alone });
     if (!observe) this.#close();
   }
 
@@ -388,7 +370,7 @@ export class DeliverySession {
 
   /** The origin brought a piece, and it is the attested one. */
   #learned({ piece, bytes }: VerifiedPiece): void {
-    this.#sent.add(piece);
+    this.#worker.knew(piece);
     if (!this.#planned) return;
     const { planner, now, run } = this.#options;
     run(planner.originArrived(this.id, piece, bytes.byteLength, now()));
@@ -409,44 +391,15 @@ export class DeliverySession {
     return { start: range.start, end: Math.min(end, length) };
   }
 
-  #deadlineFor(bytes: number): number {
-    const { planner, playback, now } = this.#options;
-    return deadlineOf({
-      openedMs: this.#startedMs,
-      nowMs: now(),
-      playback: playback(),
-      originMs: planner.originMs(bytes),
-    });
-  }
-
-  /** Before anything is known of the asset. */
-  #expectedBytes(): number {
-    const { range } = this.want;
-    return range?.end === undefined ? 2 ** 20 : range.end - range.start;
-  }
-
-  #patientUntil(): number {
-    const bytes = (this.#pieces.to - this.#pieces.from) * PIECE_BYTES;
-    const originMs = this.#options.planner.originMs(bytes);
-    return this.#startedMs + patienceMs(this.#startedMs, this.deadlineMs, originMs);
-  }
-
-  #post(message: HostMessage, transfer: Transferable[] = []): void {
-    if (this.closed.aborted) return;
-    this.#saidMs = this.#options.now();
-    this.#options.port.postMessage(message, transfer);
-  }
-
   /** The page goes away or the mesh stops: the worker finishes alone. */
   #leave(): void {
-    this.#post({ type: "fail" });
+    this.#worker.post({ type: "fail" });
     this.#close();
   }
 
   #close(): void {
     if (this.closed.aborted) return;
     this.#lifetime.abort();
-    this.#options.port.close();
     this.#options.run(this.#options.planner.close(this.id));
   }
 }
