@@ -81,7 +81,7 @@ test("README.md has every flag of the server, and no other", () => {
 });
 
 test("README.md has every metric of the server", () => {
-  const names = new Set(read("src/signal/metrics.ts").match(/\bnearcast_\w+/g));
+  const names = new Set(read("src/signal/http/metrics.ts").match(/\bnearcast_\w+/g));
   const missing = [...names].filter((name) => !read("README.md").includes(`\`${name}`));
   assert.deepEqual(missing, []);
 });

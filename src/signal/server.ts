@@ -15,12 +15,9 @@ import { openSigner, type Signer } from "./attest/signer.js";
 import { type ClusterOptions, joinCluster } from "./cluster/cluster.js";
 import { ALONE, type ClusterStatus, type OtherNodes } from "./cluster/other-nodes.js";
 import { Seal } from "./cluster/seal.js";
-import { closeAll, createHttpServer, listen } from "./http-listener.js";
-import { createRoutes } from "./http-routes.js";
-import { IndexService } from "./index-service.js";
-import { MemoryIndex } from "./memory-index.js";
-import { Metrics } from "./metrics.js";
-import { Neighbourhoods } from "./neighbourhoods.js";
+import { closeAll, createHttpServer, listen } from "./http/http-listener.js";
+import { createRoutes } from "./http/http-routes.js";
+import { Metrics } from "./http/metrics.js";
 import { invalid } from "./option-checks.js";
 import { resolveServerOptions, type ServerConfig, type ServerOptions } from "./options.js";
 import { resolveSiteBook, type SettingsOfSites, type SiteBook } from "./site-settings.js";
@@ -30,6 +27,9 @@ import { Sessions } from "./sockets/sessions.js";
 import { allowsSite, UpgradeGate } from "./sockets/upgrade.js";
 import { ViewerDesk } from "./sockets/viewer-desk.js";
 import { CLOSE } from "./sockets/viewer-socket.js";
+import { IndexService } from "./swarm/index-service.js";
+import { MemoryIndex } from "./swarm/memory-index.js";
+import { Neighbourhoods } from "./swarm/neighbourhoods.js";
 
 /** A running server. */
 export interface NearcastServer {

@@ -9,7 +9,7 @@ import { seeded } from "./support.mjs";
 
 const outfile = join(tmpdir(), `nearcast-neighbourhoods-${process.pid}.mjs`);
 await build({
-  ...{ entryPoints: ["src/signal/neighbourhoods.ts"], outfile, bundle: true },
+  ...{ entryPoints: ["src/signal/swarm/neighbourhoods.ts"], outfile, bundle: true },
   ...{ platform: "node", target: "node20", format: "esm", logLevel: "warning" },
 });
 const { Neighbourhoods, swarmOf } = await import(pathToFileURL(outfile).href);

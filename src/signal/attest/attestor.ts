@@ -6,8 +6,8 @@
 import { NearcastError } from "../../core/errors.js";
 import type { Attestation } from "../../protocol/attestation.js";
 import type { Refusal } from "../../protocol/signal-messages.js";
+import type { Metrics } from "../http/metrics.js";
 import { LruMap } from "../lru-map.js";
-import type { Metrics } from "../metrics.js";
 import type { ServerConfig } from "../options.js";
 import {
   type AssetPlace,

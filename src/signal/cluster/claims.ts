@@ -4,7 +4,7 @@
  * Redis is down each node sees to that for itself; when it is back, the claims are compared.
  * @module
  */
-import type { Metrics } from "../metrics.js";
+import type { Metrics } from "../http/metrics.js";
 import type { RedisLink } from "../redis/redis-link.js";
 import { type Names, TTL_MS } from "./names.js";
 import type { Claimant } from "./other-nodes.js";

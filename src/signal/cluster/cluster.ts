@@ -3,7 +3,7 @@
  * through Redis, and answers for itself when Redis does not.
  * @module
  */
-import type { Metrics } from "../metrics.js";
+import type { Metrics } from "../http/metrics.js";
 import { RedisLink } from "../redis/redis-link.js";
 import { Claims } from "./claims.js";
 import { FarViewers } from "./far-viewers.js";

@@ -5,8 +5,8 @@
  */
 import { PEERS_PER_ANSWER_MAX } from "../../protocol/limits.js";
 import type { PeerHint } from "../../protocol/signal-messages.js";
-import { distanceOf, type Locality, mixCandidates } from "../locality.js";
 import { LruMap } from "../lru-map.js";
+import { distanceOf, type Locality, mixCandidates } from "../swarm/locality.js";
 import type { FarRecord } from "./records.js";
 
 /** A viewer's record, the node that wrote it and when. */

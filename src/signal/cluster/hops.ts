@@ -3,8 +3,9 @@
  * one hop. What cannot have arrived is said at once, so that a viewer turns to the next one.
  * @module
  */
+
+import type { Metrics } from "../http/metrics.js";
 import { LruMap } from "../lru-map.js";
-import type { Metrics } from "../metrics.js";
 import type { RedisLink } from "../redis/redis-link.js";
 import { TokenBucket } from "../token-bucket.js";
 import type { Claims } from "./claims.js";

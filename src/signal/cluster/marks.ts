@@ -3,8 +3,9 @@
  * nodes only. This module does no I/O.
  * @module
  */
-import type { Locality } from "../locality.js";
+
 import { LruMap } from "../lru-map.js";
+import type { Locality } from "../swarm/locality.js";
 import type { Seal } from "./seal.js";
 
 /** Addresses whose marks are remembered. */

@@ -4,8 +4,8 @@
  * @module
  */
 import type { PeerHint } from "../../protocol/signal-messages.js";
-import type { IndexChange } from "../index-change.js";
-import type { Locality } from "../locality.js";
+import type { IndexChange } from "../swarm/index-change.js";
+import type { Locality } from "../swarm/locality.js";
 import type { Hop } from "./hop.js";
 
 /** A socket that asks for an id. */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { HeldWindows } from "../../protocol/signal-messages.js";
-import type { Presence } from "../index-change.js";
+import type { Presence } from "../swarm/index-change.js";
 import { BUCKET_WINDOWS, type Bucket } from "./names.js";
 
 /** A viewer in a sample, with what it has of the bucket: everything, or bits. */

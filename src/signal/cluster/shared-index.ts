@@ -5,13 +5,13 @@
  * @module
  */
 import type { PeerHint } from "../../protocol/signal-messages.js";
-import type { IndexChange, Presence } from "../index-change.js";
-import type { Locality } from "../locality.js";
+import type { Metrics } from "../http/metrics.js";
 import { LruMap } from "../lru-map.js";
-import type { Metrics } from "../metrics.js";
 import { BUDGET_MS } from "../redis/link-health.js";
 import type { RedisLink } from "../redis/redis-link.js";
 import { within } from "../redis/within.js";
+import type { IndexChange, Presence } from "../swarm/index-change.js";
+import type { Locality } from "../swarm/locality.js";
 import { TokenBucket } from "../token-bucket.js";
 import type { FarViewers, Found } from "./far-viewers.js";
 import type { Marks } from "./marks.js";

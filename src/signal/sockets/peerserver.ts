@@ -8,7 +8,7 @@
 import { isOptional, isShape, isString } from "../../protocol/guards.js";
 import type { Hop } from "../cluster/hop.js";
 import { type OtherNodes, whenKnown } from "../cluster/other-nodes.js";
-import type { Metrics } from "../metrics.js";
+import type { Metrics } from "../http/metrics.js";
 import { type SignalPayload, withoutPrivateCandidates } from "./ice-candidates.js";
 import type { Session, Sessions } from "./sessions.js";
 import { CLOSE } from "./viewer-socket.js";

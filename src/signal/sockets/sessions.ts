@@ -5,9 +5,9 @@
  */
 import { createHash } from "node:crypto";
 import type { UrlMatcher } from "../../core/url-pattern.js";
-import { Introductions } from "../introductions.js";
-import type { Locality } from "../locality.js";
 import { LruMap } from "../lru-map.js";
+import { Introductions } from "../swarm/introductions.js";
+import type { Locality } from "../swarm/locality.js";
 import { TokenBucket } from "../token-bucket.js";
 import { CLOSE, type ViewerSocket } from "./viewer-socket.js";
 

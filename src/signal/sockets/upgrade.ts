@@ -8,10 +8,10 @@ import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { SIGNAL_MESSAGE_MAX_BYTES } from "../../protocol/limits.js";
 import type { Quotas } from "../admission/quotas.js";
-import { pathOf } from "../http-routes.js";
-import { type Locality, localityOf } from "../locality.js";
-import type { Metrics } from "../metrics.js";
+import { pathOf } from "../http/http-routes.js";
+import type { Metrics } from "../http/metrics.js";
 import type { ServerConfig } from "../options.js";
+import { type Locality, localityOf } from "../swarm/locality.js";
 
 /** An accepted WebSocket and what its request said. */
 export interface Upgraded {

@@ -6,10 +6,10 @@
 import type { Admission } from "../admission/admission.js";
 import type { TokenObjection } from "../admission/join-desk.js";
 import { type OtherNodes, whenKnown } from "../cluster/other-nodes.js";
-import type { IndexService } from "../index-service.js";
-import type { MemoryIndex } from "../memory-index.js";
-import type { Metrics } from "../metrics.js";
+import type { Metrics } from "../http/metrics.js";
 import type { ServerConfig } from "../options.js";
+import type { IndexService } from "../swarm/index-service.js";
+import type { MemoryIndex } from "../swarm/memory-index.js";
 import type { PeerIds } from "./ids.js";
 import {
   ID_TAKEN_FRAME,

@@ -4,7 +4,7 @@
  * @module
  */
 import type { WebSocket } from "ws";
-import type { Metrics } from "../metrics.js";
+import type { Metrics } from "../http/metrics.js";
 import { TokenBucket } from "../token-bucket.js";
 
 /** Bytes that may wait for a viewer; above that it reads too slowly to be served. */

@@ -5,9 +5,9 @@
  * @module
  */
 
-import { BagMap, type RandomBag, shuffled } from "../core/random-bag.js";
-import { ANNOUNCED_PER_PEER_MAX, GROUPS_MAX, PEERS_PER_ANSWER_MAX } from "../protocol/limits.js";
-import type { AnnounceMessage, HeldWindows, PeerHint } from "../protocol/signal-messages.js";
+import { BagMap, type RandomBag, shuffled } from "../../core/random-bag.js";
+import { ANNOUNCED_PER_PEER_MAX, GROUPS_MAX, PEERS_PER_ANSWER_MAX } from "../../protocol/limits.js";
+import type { AnnounceMessage, HeldWindows, PeerHint } from "../../protocol/signal-messages.js";
 import type { IndexChange, Presence } from "./index-change.js";
 import { distanceOf, type Locality, mixCandidates } from "./locality.js";
 

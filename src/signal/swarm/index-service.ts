@@ -3,12 +3,12 @@
  * out. What a viewer says is checked by the guards of `protocol/signal-messages.ts` before it gets here.
  * @module
  */
-import { NearcastError } from "../core/errors.js";
-import { assetIdOf, groupOf } from "../protocol/asset.js";
-import type { Attestation } from "../protocol/attestation.js";
-import { PROTOCOL_VERSION, WINDOW_BYTES } from "../protocol/limits.js";
-import { isSealedId, sealedIdOf } from "../protocol/seal.js";
-import { decodeViewerMessage } from "../protocol/signal-decoder.js";
+import { NearcastError } from "../../core/errors.js";
+import { assetIdOf, groupOf } from "../../protocol/asset.js";
+import type { Attestation } from "../../protocol/attestation.js";
+import { PROTOCOL_VERSION, WINDOW_BYTES } from "../../protocol/limits.js";
+import { isSealedId, sealedIdOf } from "../../protocol/seal.js";
+import { decodeViewerMessage } from "../../protocol/signal-decoder.js";
 import type {
   JoinMessage,
   PeerHint,
@@ -16,24 +16,24 @@ import type {
   StatsMessage,
   ViewerMessage,
   WantMessage,
-} from "../protocol/signal-messages.js";
-import type { Admission } from "./admission/admission.js";
-import type { TokenObjection } from "./admission/join-desk.js";
-import type { Quotas } from "./admission/quotas.js";
-import { type Attestor, QUOTA, type WantOutcome } from "./attest/attestor.js";
-import type { SealKeys } from "./attest/seal-keys.js";
-import type { Signer } from "./attest/signer.js";
-import { filledUp, mixed } from "./cluster/mixed-peers.js";
-import { type OtherNodes, whenKnown } from "./cluster/other-nodes.js";
+} from "../../protocol/signal-messages.js";
+import type { Admission } from "../admission/admission.js";
+import type { TokenObjection } from "../admission/join-desk.js";
+import type { Quotas } from "../admission/quotas.js";
+import { type Attestor, QUOTA, type WantOutcome } from "../attest/attestor.js";
+import type { SealKeys } from "../attest/seal-keys.js";
+import type { Signer } from "../attest/signer.js";
+import { filledUp, mixed } from "../cluster/mixed-peers.js";
+import { type OtherNodes, whenKnown } from "../cluster/other-nodes.js";
+import type { Metrics } from "../http/metrics.js";
+import type { ServerConfig } from "../options.js";
+import type { SiteBook } from "../site-settings.js";
+import type { Session, Sessions } from "../sockets/sessions.js";
+import { CLOSE } from "../sockets/viewer-socket.js";
+import { type TurnConfig, turnServersFor } from "../turn-credentials.js";
 import type { MemoryIndex } from "./memory-index.js";
-import type { Metrics } from "./metrics.js";
 import { NeighbourNews } from "./neighbour-news.js";
 import type { Neighbourhoods } from "./neighbourhoods.js";
-import type { ServerConfig } from "./options.js";
-import type { SiteBook } from "./site-settings.js";
-import type { Session, Sessions } from "./sockets/sessions.js";
-import { CLOSE } from "./sockets/viewer-socket.js";
-import { type TurnConfig, turnServersFor } from "./turn-credentials.js";
 
 /** Attestations that a viewer gets when it joins. */
 const JOIN_ATTESTATIONS_MAX = 64;

@@ -3,10 +3,10 @@
  * more names than their introductions allow.
  * @module
  */
-import type { Neighbourhood, NeighboursMessage } from "../protocol/signal-messages.js";
-import type { Metrics } from "./metrics.js";
+import type { Neighbourhood, NeighboursMessage } from "../../protocol/signal-messages.js";
+import type { Metrics } from "../http/metrics.js";
+import type { Session, Sessions } from "../sockets/sessions.js";
 import type { Neighbourhoods } from "./neighbourhoods.js";
-import type { Session, Sessions } from "./sockets/sessions.js";
 
 /** How often it is looked who may be told of changes again. */
 const TELL_INTERVAL_MS = 100;

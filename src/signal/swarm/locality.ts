@@ -4,8 +4,8 @@
  * @module
  */
 import { isIP, isIPv4 } from "node:net";
-import { shuffled } from "../core/random-bag.js";
-import type { Distance } from "../protocol/signal-messages.js";
+import { shuffled } from "../../core/random-bag.js";
+import type { Distance } from "../../protocol/signal-messages.js";
 
 /** Where a viewer is: same `address` is one household or office, same `prefix` one neighbourhood. */
 export interface Locality {

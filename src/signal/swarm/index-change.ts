@@ -2,7 +2,7 @@
  * What changed in the index of one node, for those who tell others. This module is pure.
  * @module
  */
-import type { HeldWindows } from "../protocol/signal-messages.js";
+import type { HeldWindows } from "../../protocol/signal-messages.js";
 import type { Locality } from "./locality.js";
 
 /** A viewer holds more of an asset, or nothing of it any more; entered a group, or left it. */

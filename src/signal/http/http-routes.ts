@@ -4,8 +4,8 @@
  */
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerOptions } from "../options.js";
 import { type DashboardData, dashboardPage, dashboardPolicy } from "./dashboard.js";
-import type { ServerOptions } from "./options.js";
 
 export interface RouteOptions {
   /** What the pages of a site shall do, as JSON. */

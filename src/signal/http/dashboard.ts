@@ -3,7 +3,7 @@
  * everything that a viewer may have named comes as JSON and is shown as text (threat E10).
  * @module
  */
-import type { ClusterStatus } from "./cluster/other-nodes.js";
+import type { ClusterStatus } from "../cluster/other-nodes.js";
 
 /** What `GET /dashboard/data` answers. */
 export interface DashboardData {

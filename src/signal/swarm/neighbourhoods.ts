@@ -7,10 +7,10 @@
  * at the same directory are nearest, then those of the same network.
  * @module
  */
-import { BagMap } from "../core/random-bag.js";
-import { Cliques } from "../engine/neighbours/cliques.js";
-import { CLIQUE_BRIDGES_MAX, CLIQUE_MEMBERS_MAX } from "../protocol/limits.js";
-import type { NeighbourHint, Neighbourhood, StatsMessage } from "../protocol/signal-messages.js";
+import { BagMap } from "../../core/random-bag.js";
+import { Cliques } from "../../engine/neighbours/cliques.js";
+import { CLIQUE_BRIDGES_MAX, CLIQUE_MEMBERS_MAX } from "../../protocol/limits.js";
+import type { NeighbourHint, Neighbourhood, StatsMessage } from "../../protocol/signal-messages.js";
 import { distanceOf, type Locality } from "./locality.js";
 
 /** One viewer's place. */

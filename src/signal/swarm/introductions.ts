@@ -4,8 +4,8 @@
  * R47, F2), and nobody can collect the names of a crowd (D2). This module is pure.
  * @module
  */
-import { LruMap } from "./lru-map.js";
-import { type BucketSize, TokenBucket } from "./token-bucket.js";
+import { LruMap } from "../lru-map.js";
+import { type BucketSize, TokenBucket } from "../token-bucket.js";
 
 /** An introduction that nobody uses ends; each message between the two renews it. */
 const LIFETIME_MS = 60_000;

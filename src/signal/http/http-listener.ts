@@ -4,10 +4,10 @@
  */
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { localityOf } from "./locality.js";
-import type { ServerConfig } from "./options.js";
-import type { UpgradeGate } from "./sockets/upgrade.js";
-import { CLOSE } from "./sockets/viewer-socket.js";
+import type { ServerConfig } from "../options.js";
+import type { UpgradeGate } from "../sockets/upgrade.js";
+import { CLOSE } from "../sockets/viewer-socket.js";
+import { localityOf } from "../swarm/locality.js";
 
 /** Time that viewers get to close their sockets. */
 const DRAIN_MS = 1_500;
