@@ -117,9 +117,18 @@ async function hashesOnDisk() {
     const store = database.transaction("pieces").objectStore("pieces");
     const [keys, records] = await Promise.all([store.getAllKeys(), store.getAll()].map(settled));
     const record = new Map(keys.map((key, index) => [key, records[index]]));
+    // The last bytes of a window's pieces lie together.
+    const [whole, tail, count] = [65_536, 256, 64];
+    const tailOf = (key) => {
+      const [asset, window, piece] = key.split(" ");
+      const at = (Number(piece) % count) * tail;
+      return record.get(`${asset} ${window} tails`).subarray(at, at + tail);
+    };
     const digests = keys
-      .filter((key) => !key.endsWith(" tail"))
-      .map((key) => new Blob([record.get(key), record.get(`${key} tail`) ?? ""]).arrayBuffer())
+      .filter((key) => !key.endsWith(" tails"))
+      .map((key) => [record.get(key), key])
+      .map(([body, key]) => [body, ...(body.byteLength === whole - tail ? [tailOf(key)] : [])])
+      .map((parts) => new Blob(parts).arrayBuffer())
       .map(async (piece) => crypto.subtle.digest("SHA-256", await piece));
     return (await Promise.all(digests)).map((digest) =>
       Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join(""),

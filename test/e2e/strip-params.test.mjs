@@ -95,7 +95,7 @@ async function countPieces() {
   const database = await settled(indexedDB.open("nearcast-pieces"));
   try {
     const store = database.transaction("pieces").objectStore("pieces");
-    return (await settled(store.getAllKeys())).filter((key) => !key.endsWith(" tail")).length;
+    return (await settled(store.getAllKeys())).filter((key) => !key.endsWith(" tails")).length;
   } finally {
     database.close();
   }

@@ -30,6 +30,8 @@ const WRITE_DELAY_MS = 200;
 const POSTPONED_MAX = 25;
 /** More than this does not wait in memory. */
 const UNWRITTEN_MAX_BYTES = 16 * 2 ** 20;
+/** What goes to the disk at a time while a page waits, in whole windows; all at once would hold up its next request. */
+const TRICKLE_BYTES = 2 * 2 ** 20;
 
 interface Writing {
   readonly window: AttestedWindow;
@@ -175,16 +177,28 @@ export class PieceLibrary {
     }
     writing.pieces.push({ piece, bytes });
     this.#unwrittenBytes += bytes.byteLength;
-    if (this.#unwrittenBytes >= UNWRITTEN_MAX_BYTES) this.flush();
-    else this.#timer ??= setTimeout(() => this.#due(), WRITE_DELAY_MS);
+    if (this.#unwrittenBytes >= UNWRITTEN_MAX_BYTES) this.#trickle();
+    this.#timer ??= setTimeout(() => this.#due(), WRITE_DELAY_MS);
   }
 
   #due(): void {
     this.#timer = undefined;
-    if (this.#busy() && ++this.#postponed < POSTPONED_MAX) {
-      this.#timer = setTimeout(() => this.#due(), WRITE_DELAY_MS);
-    } else {
-      this.flush();
+    if (!this.#busy()) return this.flush();
+    if (++this.#postponed >= POSTPONED_MAX) this.#trickle();
+    if (this.#writing.size === 0) this.#postponed = 0;
+    else this.#timer = setTimeout(() => this.#due(), WRITE_DELAY_MS);
+  }
+
+  /** Hands the oldest of what waits to the store. */
+  #trickle(): void {
+    let bytes = 0;
+    for (const [key, { window, pieces }] of this.#writing) {
+      if (bytes >= TRICKLE_BYTES) return;
+      this.#writing.delete(key);
+      const savedBytes = pieces.reduce((sum, piece) => sum + piece.bytes.byteLength, 0);
+      bytes += savedBytes;
+      this.#unwrittenBytes -= savedBytes;
+      this.#save(window, pieces);
     }
   }
 

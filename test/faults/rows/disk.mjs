@@ -27,7 +27,7 @@ const piecesOnDisk = (page) =>
       const counted = Promise.withResolvers();
       const keys = database.transaction("pieces").objectStore("pieces").getAllKeys();
       keys.onsuccess = () => counted.resolve(keys.result);
-      return (await counted.promise).filter((key) => !key.endsWith(" tail")).length;
+      return (await counted.promise).filter((key) => !key.endsWith(" tails")).length;
     } finally {
       database.close();
     }
@@ -49,7 +49,7 @@ const rot = (page) =>
     walk.onsuccess = () => {
       const cursor = walk.result;
       if (!cursor) return;
-      if (Number(cursor.key.split(" ")[1]) % 5 === 3) {
+      if (Number(cursor.key.split(" ")[2]) % 5 === 3) {
         const bytes = cursor.value;
         bytes[1_000] ^= 4;
         cursor.update(bytes);

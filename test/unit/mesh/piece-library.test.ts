@@ -141,7 +141,36 @@ describe("piece-library", () => {
       for (let piece = 2; piece < 257; piece++) library.add(trusted, await asset.verified(piece));
       expect(written(), "less than 16 MiB").to.equal(0);
       library.add(trusted, await asset.verified(257));
-      expect(written(), "16 MiB").to.equal(256);
+      expect(written(), "16 MiB: the oldest window").to.equal(62);
+      for (let piece = 258; piece < 300; piece++) library.add(trusted, await asset.verified(piece));
+      await timers.advance(4_999);
+      expect(written(), "there is room again").to.equal(0);
+      await timers.advance(1);
+      expect(written(), "a window at a time").to.equal(64);
+      await timers.advance(200);
+      expect(written()).to.equal(64);
+      busy = false;
+      await timers.advance(200);
+      expect(written(), "all the rest at once").to.equal(64 + 44);
+      expect(timers.pending).to.equal(0);
+    });
+  });
+
+  it("PieceLibrary writes small windows together, 2 MiB at a time while a page waits", async () => {
+    await withFakeTimers(async (timers) => {
+      const { library, trust, trusted, saved } = await setUp(await makeAsset(PIECE_BYTES), [], {
+        busy: () => true,
+      });
+      for (let file = 0; file < 40; file++) {
+        const fields = { url: `https://cdn.example/${file}.ts` };
+        const asset = await makeAsset(PIECE_BYTES, { fields });
+        const other = await trust.restore(asset.attestations[0] as Attestation);
+        library.add(other ?? trusted, await asset.verified(0));
+      }
+      await timers.advance(5_000);
+      expect(saved.splice(0)).to.have.length(32);
+      await timers.advance(200);
+      expect(saved).to.have.length(8);
       expect(timers.pending).to.equal(0);
     });
   });

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { clear, createStore, keys, set, values } from "idb-keyval";
+import { clear, createStore, del, keys, set, values } from "idb-keyval";
 import { PieceSet } from "../../../src/core/piece-set.js";
 import { piecesOfWindow, windowOf } from "../../../src/protocol/asset.js";
 import { PIECE_BYTES, WINDOW_PIECES } from "../../../src/protocol/limits.js";
@@ -97,22 +97,59 @@ describe("piece-store", () => {
 
   it("PieceStore makes no record so large that the browser gives it a file of its own", async () => {
     const { store, save } = await setUp();
-    const asset = await makeAsset(2 * PIECE_BYTES + 61_440);
-    await save(asset, [0, 1, 2]);
+    const asset = await makeAsset(2 * PIECE_BYTES + 65_280);
+    await save(asset, [0, 2]);
+    await save(asset, [1]);
     const pieces = createStore("nearcast-pieces", "pieces");
     const records = await values<Uint8Array>(pieces);
+    const tails = WINDOW_PIECES * 256;
     expect(records.map(({ buffer }) => buffer.byteLength)).to.have.members([
-      ...[61_440, 4_096, 61_440, 4_096, 61_440],
+      ...[65_280, 65_280, 65_280, tails],
     ]);
-    // As earlier versions wrote it.
-    await set(`${asset.assetId} 0`, asset.pieceOf(0), pieces);
     const read = await store.readPieces(asset.assetId, asset.length, 0, 3);
     expect(read.map(({ piece, bytes }) => sameBytes(bytes, asset.pieceOf(piece)))).to.deep.equal([
       ...[true, true, true],
     ]);
     store.remove(asset.assetId, 0);
     await store.settled();
-    expect(await keys(pieces), "tails go with their heads").to.deep.equal([]);
+    expect(await keys(pieces), "tails go with their pieces").to.deep.equal([]);
+  });
+
+  it("PieceStore.remove() leaves other windows and assets alone", async () => {
+    const { store, save } = await setUp();
+    const asset = await makeAsset(11 * WINDOW_PIECES * PIECE_BYTES);
+    const other = await makeAsset(PIECE_BYTES, { seed: 2 });
+    const firsts = [0, 1, 9, 10].map((window) => window * WINDOW_PIECES);
+    for (const piece of firsts) await save(asset, [piece]);
+    await save(other, [0]);
+    store.remove(asset.assetId, 1);
+    await store.settled();
+    const left = await Promise.all(
+      firsts.map((piece) => store.readPieces(asset.assetId, asset.length, piece, piece + 1)),
+    );
+    expect(left.map(({ length }) => length)).to.deep.equal([1, 0, 1, 1]);
+    expect(await store.readPieces(other.assetId, other.length, 0, 1)).to.have.length(1);
+  });
+
+  it("PieceStore writes a window in steps between which the page can do something else", async () => {
+    const { store, save } = await setUp();
+    const asset = await makeAsset(20 * PIECE_BYTES);
+    const puts = new Map<IDBTransaction, number>();
+    const { put } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.put = function (...args) {
+      if (this.name === "pieces") puts.set(this.transaction, (puts.get(this.transaction) ?? 0) + 1);
+      return put.apply(this, args);
+    };
+    try {
+      await save(
+        asset,
+        Array.from({ length: 20 }, (_, piece) => piece),
+      );
+    } finally {
+      IDBObjectStore.prototype.put = put;
+    }
+    expect([...puts.values()], "and the tails of all").to.deep.equal([8, 8, 4, 1]);
+    expect(await store.readPieces(asset.assetId, asset.length, 0, 20)).to.have.length(20);
   });
 
   it("PieceStore.findAsset() finds a fresh asset by its URL", async () => {
@@ -159,13 +196,19 @@ describe("piece-store", () => {
   it("PieceStore.readPieces() skips pieces of a wrong length or kind", async () => {
     const { store, save, errors } = await setUp();
     const asset = await makeAsset(3 * PIECE_BYTES);
-    const short = { ...asset, pieceOf: (piece: number) => asset.pieceOf(piece).slice(piece) };
+    const short = { ...asset, pieceOf: (piece: number) => asset.pieceOf(piece).slice(300 * piece) };
     await save(short, [0, 1, 2]);
-    const read = await store.readPieces(asset.assetId, asset.length, 0, 3);
-    expect(read.map(({ piece }) => piece)).to.deep.equal([0]);
-    const text = { ...asset, pieceOf: () => "text" as unknown as Uint8Array<ArrayBuffer> };
-    await save(text, [0]);
-    expect(await store.readPieces(asset.assetId, asset.length, 0, 3)).to.deep.equal([]);
+    const readable = async () => {
+      const read = await store.readPieces(asset.assetId, asset.length, 0, 3);
+      return read.map(({ piece }) => piece);
+    };
+    expect(await readable()).to.deep.equal([0]);
+    const pieces = createStore("nearcast-pieces", "pieces");
+    await save(asset, [0, 1, 2]);
+    await set(`${asset.assetId} 0 0`, "text", pieces);
+    expect(await readable()).to.deep.equal([1, 2]);
+    await del(`${asset.assetId} 0 tails`, pieces);
+    expect(await readable()).to.deep.equal([]);
     expect(errors).to.deep.equal([]);
   });
 
