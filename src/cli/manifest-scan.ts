@@ -4,10 +4,9 @@
  */
 import { type FileHandle, lstat, open, readdir } from "node:fs/promises";
 import { extname, join } from "node:path";
-import { sha256 } from "../core/digest.js";
 import { NearcastError } from "../core/errors.js";
 import { isAlwaysFromOrigin } from "../protocol/asset.js";
-import { pieceLeaf } from "../protocol/attestation.js";
+import { pieceHash } from "../protocol/attestation.js";
 import { PIECE_BYTES } from "../protocol/limits.js";
 import {
   fileEntry,
@@ -76,7 +75,7 @@ export async function hashFile({ name, path, stamp, bytes }: FoundFile): Promise
     for (let at = 0; at < bytes; at += PIECE_BYTES) {
       const size = Math.min(PIECE_BYTES, bytes - at);
       await fill(handle, buffer.subarray(0, size), at, name);
-      hashes.push(await sha256(pieceLeaf(hashes.length, buffer.subarray(0, size))));
+      hashes.push(await pieceHash(hashes.length, buffer.subarray(0, size)));
     }
     if (stampOf(await handle.stat({ bigint: true })) !== stamp) throw changed(name);
     return await fileEntry({ name, length: bytes, type: contentTypeOf(extname(name)) }, hashes);

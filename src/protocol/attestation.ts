@@ -3,11 +3,17 @@
  * The server signs it, every viewer checks it; nothing else makes a peer's bytes trustworthy.
  * @module
  */
-import { fromBase64Url, utf8 } from "../core/digest.js";
+import { fromBase64Url, sha256, utf8 } from "../core/digest.js";
 import { NearcastError } from "../core/errors.js";
 import { assetIdOf, canonicalUrl, piecesOfWindow, windowCountOf } from "./asset.js";
 import { type Guard, isArray, isCount, isLiteral, isShape, isString, isTuple } from "./guards.js";
-import { ASSET_MAX_BYTES, HEADERS_MAX_BYTES, URL_MAX_LENGTH, WINDOW_PIECES } from "./limits.js";
+import {
+  ASSET_MAX_BYTES,
+  HEADERS_MAX_BYTES,
+  PIECE_BYTES,
+  URL_MAX_LENGTH,
+  WINDOW_PIECES,
+} from "./limits.js";
 import type { AssetSeal } from "./seal.js";
 
 /** One response header: lower-case name, value. */
@@ -64,17 +70,36 @@ export function attestationBytes(a: Omit<Attestation, "signature">): Uint8Array<
   );
 }
 
+const LEAF_PREFIX_BYTES = 9;
+
 /**
  * What is hashed for one piece. The prefix separates leaves from anything else that is ever hashed and
  * binds index and length (RFC 9162 section 2.1.1), so no piece can stand in for another.
  */
 export function pieceLeaf(piece: number, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  const leaf = new Uint8Array(9 + bytes.byteLength);
-  const view = new DataView(leaf.buffer);
+  return writeLeaf(new Uint8Array(LEAF_PREFIX_BYTES + bytes.byteLength), piece, bytes);
+}
+
+/** @returns The leaf, a view of `room`; its first byte is 0 in any room. */
+function writeLeaf(
+  room: Uint8Array<ArrayBuffer>,
+  piece: number,
+  bytes: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  const view = new DataView(room.buffer);
   view.setUint32(1, piece);
   view.setUint32(5, bytes.byteLength);
-  leaf.set(bytes, 9);
-  return leaf;
+  room.set(bytes, LEAF_PREFIX_BYTES);
+  return room.subarray(0, LEAF_PREFIX_BYTES + bytes.byteLength);
+}
+
+/** Room for one leaf: to make one for each piece took a page three quarters of the time that `digest()` takes it. */
+const leafRoom = new Uint8Array(LEAF_PREFIX_BYTES + PIECE_BYTES);
+
+/** SHA-256 of {@link pieceLeaf}. Web Crypto copies what it is given before it returns, so the room is free at once. */
+export function pieceHash(piece: number, bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+  const fits = bytes.byteLength <= PIECE_BYTES;
+  return sha256(fits ? writeLeaf(leafRoom, piece, bytes) : pieceLeaf(piece, bytes));
 }
 
 /** An attestation whose fields agree with each other, ready for use. */

@@ -3,9 +3,9 @@
  * unverified bytes cannot be stored, announced, served or delivered by mistake: they do not compile.
  * @module
  */
-import { equalBytes, sha256 } from "../core/digest.js";
+import { equalBytes } from "../core/digest.js";
 import { bytesOfPiece } from "./asset.js";
-import { type AttestedWindow, pieceLeaf } from "./attestation.js";
+import { type AttestedWindow, pieceHash } from "./attestation.js";
 
 declare const verified: unique symbol;
 
@@ -42,5 +42,5 @@ export async function matchesHash(
   piece: number,
   bytes: Uint8Array,
 ): Promise<boolean> {
-  return equalBytes(await sha256(pieceLeaf(piece, bytes)), expected);
+  return equalBytes(await pieceHash(piece, bytes), expected);
 }

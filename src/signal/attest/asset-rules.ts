@@ -4,7 +4,7 @@
  * @module
  */
 
-import { sha256, toBase64Url } from "../../core/digest.js";
+import { toBase64Url } from "../../core/digest.js";
 import { NearcastError } from "../../core/errors.js";
 import {
   decideSharing,
@@ -13,7 +13,7 @@ import {
   type ResponseFacts,
 } from "../../engine/rules/sharing-policy.js";
 import { canonicalUrl, piecesOfWindow } from "../../protocol/asset.js";
-import { type Header, pieceLeaf } from "../../protocol/attestation.js";
+import { type Header, pieceHash } from "../../protocol/attestation.js";
 import { HEADERS_MAX_BYTES, PIECE_BYTES } from "../../protocol/limits.js";
 import type { AllowedOrigin } from "../options.js";
 
@@ -201,7 +201,7 @@ export function hashWindow(
   return Promise.all(
     pieces.map(async (index) => {
       const piece = bytes.subarray(index * PIECE_BYTES, (index + 1) * PIECE_BYTES);
-      return toBase64Url(await sha256(pieceLeaf(from + index, piece)));
+      return toBase64Url(await pieceHash(from + index, piece));
     }),
   );
 }

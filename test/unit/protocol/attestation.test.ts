@@ -6,9 +6,10 @@ import {
   attestationBytes,
   isAttestation,
   openAttestation,
+  pieceHash,
   pieceLeaf,
 } from "../../../src/protocol/attestation.js";
-import { WINDOW_BYTES } from "../../../src/protocol/limits.js";
+import { PIECE_BYTES, WINDOW_BYTES } from "../../../src/protocol/limits.js";
 import { sampleAttestation } from "../../support/attestations.js";
 import { mutationsOf } from "../../support/mutations.js";
 import { anyU32, fc } from "../../support/properties.js";
@@ -102,6 +103,16 @@ describe("attestation", () => {
       [0, 1].map((piece) => sha256(pieceLeaf(piece, bytes))),
     );
     expect(first).not.to.deep.equal(second);
+  });
+
+  it("pieceHash() hashes what pieceLeaf() gives, whatever else is hashed at once", async () => {
+    const pieces = [PIECE_BYTES, 5, 0, PIECE_BYTES, PIECE_BYTES + 1, 1].map((length, piece) =>
+      new Uint8Array(length).fill(piece),
+    );
+    const hashes = await Promise.all(pieces.map((bytes, piece) => pieceHash(piece, bytes)));
+    for (const [piece, bytes] of pieces.entries()) {
+      expect(hashes[piece], `piece ${piece}`).to.deep.equal(await sha256(pieceLeaf(piece, bytes)));
+    }
   });
 
   it("openAttestation() names the asset and decodes the hashes", async () => {
