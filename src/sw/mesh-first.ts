@@ -203,7 +203,7 @@ export class MeshFirst extends Strategy {
     const plain = request.integrity === "" && (!range || range.end !== undefined);
     const untold = plain ? exchange.host : undefined;
     if (!host) return late ? this.#fromOrigin(exchange, { untold }) : undefined;
-    const alone = this.#solitude.covers(host.client.id, url, performance.now());
+    const alone = this.#solitude.covers(host.client.id, url, range, performance.now());
     if (alone && untold) return this.#fromOrigin(exchange, { untold });
     const line = { host, port: sendWant(host, wantOf(exchange)) };
     const plan = await firstPlan(line.port, host, exchange.company.gone);

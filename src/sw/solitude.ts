@@ -5,17 +5,25 @@
  * (docs/decisions/0014). This module is pure.
  * @module
  */
+import type { AskedRange } from "./byte-range.js";
 
 /** For how long a host's word holds: longer than a segment plays, shorter than a link would go unused. */
 const VALID_MS = 10_000;
 /** What passed by lately may be in the host's memory and not on the disk yet. */
-const URLS_MAX = 256;
+const ASKED_MAX = 256;
+
+interface Asked {
+  readonly url: string;
+  readonly start: number;
+  readonly end: number;
+  readonly atMs: number;
+}
 
 export class Solitude {
   #hostId = "";
   #untilMs = Number.NEGATIVE_INFINITY;
-  /** URL → when it was asked for, in that order. */
-  readonly #asked = new Map<string, number>();
+  /** The latest last. */
+  #asked: Asked[] = [];
 
   /** The host with this client id said whether anybody is there to ask. */
   heard(hostId: string, alone: boolean, nowMs: number): void {
@@ -23,15 +31,18 @@ export class Solitude {
     this.#untilMs = alone ? nowMs + VALID_MS : Number.NEGATIVE_INFINITY;
   }
 
-  /** Whether the origin may be asked for `url` without waiting for this host. Call once a request. */
-  covers(hostId: string, url: string, nowMs: number): boolean {
-    const askedMs = this.#asked.get(url) ?? Number.NEGATIVE_INFINITY;
-    this.#asked.delete(url);
-    this.#asked.set(url, nowMs);
-    for (const oldest of this.#asked.keys()) {
-      if (this.#asked.size <= URLS_MAX) break;
-      this.#asked.delete(oldest);
-    }
-    return hostId === this.#hostId && nowMs < this.#untilMs && nowMs - askedMs >= VALID_MS;
+  /**
+   * Whether the origin may be asked without waiting for this host. Call once a request.
+   *
+   * @param range Of the URL's body; `undefined` is all of it. A player takes one after another.
+   */
+  covers(hostId: string, url: string, range: AskedRange | undefined, nowMs: number): boolean {
+    const { start, end = Number.POSITIVE_INFINITY } = range ?? { start: 0 };
+    const recent = this.#asked.filter(({ atMs }) => nowMs - atMs < VALID_MS);
+    const again = recent.some(
+      (other) => other.url === url && other.start < end && start < other.end,
+    );
+    this.#asked = [...recent, { url, start, end, atMs: nowMs }].slice(-ASKED_MAX);
+    return hostId === this.#hostId && nowMs < this.#untilMs && !again;
   }
 }
