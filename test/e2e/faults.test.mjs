@@ -74,6 +74,42 @@ test("the server dies in mid-play and comes back: nobody stalls, links and annou
   }
 });
 
+test("a server that forgot its key gives its viewers new ids, and they are linked again within 15 s", async (t) => {
+  const rig = await openRig({ forgetful: true });
+  t.after(() => rig.close());
+  const pages = [
+    await openBlank(await rig.profile(), rig),
+    await openBlank(await rig.profile(), rig),
+  ];
+  const join = (page, segment) => fetchIn(page, `/media/${segments[segment]}`);
+  for (const page of pages) await join(page, 0);
+  await Promise.all(pages.map((page) => linked(page, 1)));
+  const known = () => pages[0].evaluate(() => window.nearcast.links()[0]?.peerId);
+  const before = await known();
+  await rig.index.kill();
+  await until(pages[0], () => window.nearcast.stats().index !== "open");
+  const startedMs = Date.now();
+  await rig.index.start();
+  const renewed = (page) =>
+    until(
+      page,
+      (peerId) => {
+        const [link] = window.nearcast.links();
+        return window.nearcast.stats().index === "open" && link && link.peerId !== peerId;
+      },
+      before,
+    );
+  await Promise.all(pages.map(renewed));
+  t.diagnostic(`back after ${Date.now() - startedMs} ms`);
+  assert.ok(Date.now() - startedMs < 15_000);
+  // What one loads from now on, the other gets from it.
+  await holds(pages[0], `/media/${segments[1]}`);
+  await until(pages[1], () => window.nearcast.stats().links === 1);
+  await join(pages[1], 1);
+  await soon(async () => (await stats(pages[1])).bytes.mesh > 0, "bytes of the other viewer");
+  for (const page of pages) assert.deepEqual(page.errors, []);
+});
+
 test("the host tab closes in mid-download: the request finishes, the other tab is host within 2 s", async (t) => {
   const rig = await openRig({ rateBytesPerS: 4_000_000 });
   t.after(() => rig.close());

@@ -36,7 +36,8 @@ const CONTROL_CHANNEL = 100;
 const BULK_CHANNEL = 101;
 
 const INBOUND_PENDING_MAX = 8;
-const RECONNECT = { minMs: 250, maxMs: 30_000 };
+/** A server that is back after however long has its viewers again within 15 s. */
+const RECONNECT = { minMs: 250, maxMs: 12_000 };
 
 const SERVER_ONLY: ReadonlySet<string> = new Set([
   "OPEN",
@@ -147,8 +148,12 @@ export class Signaling {
     });
     this.#peer = peer;
     this.#guard(peer);
-    peer.on("open", (id) => this.#handlers.onOpen(id));
-    peer.on("error", (error) => this.#failed(peer, error));
+    let known = false;
+    peer.on("open", (id) => {
+      known = true;
+      this.#handlers.onOpen(id);
+    });
+    peer.on("error", (error) => this.#failed(peer, error, known));
     peer.on("disconnected", () => {
       this.#handlers.onClosed();
       this.#retry(peer);
@@ -157,13 +162,16 @@ export class Signaling {
     peer.on("connection", (connection) => this.#inbound(connection));
   }
 
-  #failed(peer: Peer, error: Error & { type?: string }): void {
+  /** @param known Whether the server once knew this peer's id. */
+  #failed(peer: Peer, error: Error & { type?: string }, known: boolean): void {
     // One viewer that is gone is no fault of ours; the link's own time-out deals with it.
     if (error.type === "peer-unavailable" || error.type === "network") return;
     this.#handlers.onError(error);
     if (error.type === "unavailable-id" || error.type === "server-error") {
-      // The server does not know our id any more (it restarted without its key): take a new one.
-      if (!peer.destroyed && peer.disconnected) peer.destroy();
+      // The server does not know our id any more (it restarted without its key): take a new one, and at once, for it is
+      // there. PeerJS itself would disconnect next, and we would show the same id for ever.
+      if (known) this.#attempt = 0;
+      if (!peer.destroyed) peer.destroy();
     }
   }
 

@@ -38,6 +38,7 @@ export const fileHash = (path) => sha256(readFileSync(join(media.dir, decodeURIC
  * @param lab Answers all below `/lab/`, on the site and on the CDN; the index attests it over HTTP.
  * @param labQuery What the index adds to URLs below `/lab/`, as an operator with a token of its own has it.
  * @param indexArgs More arguments of the index server.
+ * @param forgetful Whether the index has no key file: it knows no id any more when it is started again.
  * @param redis `true`: a Redis (`rig.redis`) and a second node of the index (`rig.otherNode`).
  */
 export async function openRig({
@@ -51,6 +52,7 @@ export async function openRig({
   lab,
   labQuery = "",
   indexArgs = [],
+  forgetful = false,
   redis: withRedis = false,
 } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "nearcast-e2e-"));
@@ -84,7 +86,7 @@ export async function openRig({
       site: url,
       cdn: cdnUrl,
       root,
-      keyFile: join(folder, "key.pem"),
+      keyFile: forgetful ? undefined : join(folder, "key.pem"),
       indexArgs: [
         ...(lab ? [url, cdnUrl].flatMap((base) => ["--origin", `${base}/lab/${labQuery}`]) : []),
         ...(redis ? ["--redis", redis.url] : []),
@@ -167,7 +169,8 @@ class IndexProcess {
   async start() {
     const { site, cdn, root, keyFile, indexArgs } = this.#options;
     const args = [
-      ...["--port", String(this.port), "--site", site, "--root", root, "--key-file", keyFile],
+      ...["--port", String(this.port), "--site", site, "--root", root],
+      ...(keyFile === undefined ? [] : ["--key-file", keyFile]),
       ...["--origin", `${site}/media/`, "--origin", `${cdn}/media/`],
       ...indexArgs,
     ];
