@@ -29,25 +29,29 @@ interface Integration {
 
 /** Prints a line for each check; sets the exit code 1 if one failed and 2 for bad input. */
 export async function doctor(args: readonly string[]): Promise<void> {
-  const { values, positionals } = readArguments(args);
-  const [address] = positionals;
-  if (values.help || address === undefined || !URL.canParse(address)) {
+  const { values, address, wrong } = readArguments(args);
+  if (values.help) {
     console.log(USAGE);
-    process.exitCode = values.help ? 0 : 2;
+    return;
+  }
+  if (address === undefined) {
+    console.error(`${wrong}\n\n${USAGE}`);
+    process.exitCode = 2;
     return;
   }
   const say: Say = (verdict, what, advice) => {
     if (verdict === "FAIL") process.exitCode = 1;
     console.log(`${verdict.padEnd(5)}${what}${advice === undefined ? "" : `\n     ${advice}`}`);
   };
-  const integration = await readPage(new URL(address), values, say);
+  const integration = await readPage(address, values, say);
   if (!integration) return;
   await checkWorker(integration, say);
-  const asset = values.asset === undefined ? undefined : new URL(values.asset, address);
+  const asset = values.asset === undefined ? undefined : new URL(values.asset, address.href);
   await checkServer(integration, asset?.href, say);
   if (asset) await checkAsset(integration.page, asset, say);
 }
 
+/** @returns No address, and what is wrong, if they cannot be used. */
 function readArguments(args: readonly string[]) {
   const options = {
     server: { type: "string" },
@@ -55,13 +59,28 @@ function readArguments(args: readonly string[]) {
     asset: { type: "string" },
     help: { type: "boolean", short: "h" },
   } as const;
+  const invalid = (name: string, rule: string, value: string) =>
+    `Cannot look as ${name} must be ${rule}: current value is "${value}"`;
   try {
-    return parseArgs({ args: [...args], allowPositionals: true, options });
+    const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options });
+    const [text = "", surplus] = positionals;
+    if (surplus !== undefined || !URL.canParse(text) || !isHttp(new URL(text))) {
+      return { values, wrong: invalid("the page", "one http(s) URL", positionals.join(" ")) };
+    }
+    const address = new URL(text);
+    for (const name of ["server", "worker", "asset"] as const) {
+      const value = values[name];
+      if (value === undefined || URL.canParse(value, address.href)) continue;
+      return { values, wrong: invalid(`--${name}`, "a URL", value) };
+    }
+    return { values, address };
   } catch (error) {
-    console.error(error instanceof Error ? error.message : String(error));
-    return { values: {}, positionals: [] }; // shows how it is used
+    const message = error instanceof Error ? error.message : String(error);
+    return { values: {}, wrong: `Cannot read flags: ${message.split(". ")[0]}` };
   }
 }
+
+const isHttp = ({ protocol }: URL) => /^https?:$/.test(protocol);
 
 /** Reads the script tag; its attributes win over nothing but the defaults. */
 async function readPage(

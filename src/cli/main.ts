@@ -9,20 +9,26 @@ import { doctor } from "./doctor.js";
 import { manifest } from "./manifest.js";
 import { serve } from "./serve.js";
 
+const USAGE = `Usage: nearcast serve|manifest|doctor [flags]; "--help" after each lists the flags`;
+
 const [, program = "", ...args] = process.argv;
 const isServer = basename(program).startsWith("nearcast-server");
 const [command, ...rest] = isServer ? ["serve", ...args] : args;
 
-if (command === "serve") {
+if (/^(-v|--version)$/.test(args[0] ?? "")) {
+  console.log(NEARCAST_BUILD);
+} else if (command === undefined || /^(-h|--help|help)$/.test(command)) {
+  console.log(USAGE);
+} else if (command === "serve") {
   await serve(rest);
 } else if (command === "manifest") {
   await manifest(rest);
 } else if (command === "doctor") {
   await doctor(rest);
+} else if (command.startsWith("--")) {
+  // Windows starts `nearcast-server` under the name of this file.
+  await serve(args);
 } else {
-  const asked = command === undefined || command === "--help";
-  const usage = `Usage: nearcast serve|manifest|doctor [flags]; "--help" after each lists the flags`;
-  if (asked) console.log(usage);
-  else console.error(usage);
-  process.exitCode = asked ? 0 : 2;
+  console.error(USAGE);
+  process.exitCode = 2;
 }

@@ -203,10 +203,15 @@ function configFile(
   return flags.get("config")?.[0] ?? env["NEARCAST_CONFIG"];
 }
 
-/** Flags as written; `--lan` alone means `--lan=true`. */
+/** Flags as written; `--lan` alone means `--lan=true`, and `--lan false` is `--lan=false`. */
 function parseFlags(args: readonly string[]): Map<string, string[]> {
-  const isSwitch = (word: string) => FLAGS[word.slice(2)]?.kind === "switch";
-  const written = args.map((word) => (isSwitch(word) ? `${word}=true` : word));
+  const isSwitch = (word = "") => word.startsWith("--") && FLAGS[word.slice(2)]?.kind === "switch";
+  const isSaid = (at: number) => isSwitch(args[at]) && /^[^-]/.test(args[at + 1] ?? "");
+  const written = args.flatMap((word, at) => {
+    if (isSaid(at - 1)) return [];
+    if (!isSwitch(word)) return [word];
+    return [`${word}=${isSaid(at) ? args[at + 1] : "true"}`];
+  });
   const names = [...Object.keys(FLAGS), "config"];
   const texts = names.map((name) => [name, { type: "string", multiple: true }] as const);
   try {

@@ -14,7 +14,7 @@ const WATCH_INTERVAL_MS = 1_000;
 
 const log = (line: string) => console.error(line);
 
-/** Runs the server; sets the exit code 2 for bad input and 1 for an address that cannot be used. */
+/** Runs the server; sets the exit code 2 for bad input, an address that cannot be used included, else 1. */
 export async function serve(args: readonly string[]): Promise<void> {
   try {
     const options = await optionsFrom(args, process.env);
@@ -22,7 +22,9 @@ export async function serve(args: readonly string[]): Promise<void> {
       console.log(USAGE);
       return;
     }
-    const server = await startServer({ ...options, log });
+    const server = await startServer({ ...options, log }).catch((error: unknown) => {
+      throw asInvalid(error);
+    });
     console.log(`nearcast server listens on ${server.url}`);
     const file = configFileFrom(args, process.env);
     const reload = () => void reconfigure(server, args);
@@ -36,6 +38,28 @@ export async function serve(args: readonly string[]): Promise<void> {
     console.error(error instanceof Error ? error.message : String(error));
     process.exitCode = error instanceof NearcastError ? 2 : 1;
   }
+}
+
+/** An address that cannot be listened on is a choice to be made again. */
+function asInvalid(error: unknown): unknown {
+  const {
+    code = "",
+    port,
+    address,
+    hostname,
+  } = error as NodeJS.ErrnoException & {
+    readonly [name in "port" | "address" | "hostname"]?: string | number;
+  };
+  const host = `--host must be an address of this machine: current value is "${address ?? hostname}"`;
+  const rule = {
+    EADDRINUSE: `--port must be free on ${address}: current value is ${port}, which another program uses`,
+    EACCES: `--port must be one that this user may open: current value is ${port}`,
+    EADDRNOTAVAIL: host,
+    ENOTFOUND: host,
+    EAI_AGAIN: host,
+  }[code];
+  if (rule === undefined) return error;
+  return new NearcastError("config/invalid", `Cannot start server as ${rule}`, { cause: error });
 }
 
 /** A file that is wrong, or half written, changes nothing. */

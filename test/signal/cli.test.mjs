@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
@@ -64,6 +64,19 @@ test("flags win over the environment, which wins over the file", async (t) => {
   await viewerFor(t, { url: await url() });
 });
 
+test("a switch is said by its name alone, after an equals sign or a space; flags alone are the server's", async (t) => {
+  for (const [args, enabled] of [
+    [["serve", "--enabled"], true],
+    [["serve", "--enabled=false"], false],
+    [["serve", "--enabled", "false"], false],
+    [["--enabled", "0"], false],
+  ]) {
+    const { url } = run(t, [...args, "--port", "0", "--site", SITE]);
+    const config = await (await fetch(`${await url()}/peerjs/config`)).json();
+    assert.equal(config.enabled, enabled, args.join(" "));
+  }
+});
+
 for (const how of ["when the file changes", "on SIGHUP"]) {
   test(`I8, S22: the settings of the sites are read again ${how} and pushed to open pages`, async (t) => {
     const config = join(await folderFor(t), "server.json");
@@ -93,6 +106,8 @@ for (const how of ["when the file changes", "on SIGHUP"]) {
 }
 
 test("bad input ends with code 2 and one line that names field, value and rule", async (t) => {
+  const other = run(t, ["serve", "--port", "0", "--site", SITE]);
+  const taken = new URL(await other.url()).port;
   const folder = await folderFor(t);
   const list = join(folder, "list.json");
   await writeFile(list, "[]");
@@ -116,6 +131,14 @@ test("bad input ends with code 2 and one line that names field, value and rule",
     [["serve", "--site", "*", "--join-secret", "short"], {}, /`joinSecret` must have at least 32/],
     [["serve", "--site", "*", "--require-token"], {}, /`requireToken` needs `joinSecret`/],
     [["serve", "--site", "*", "--min-version", "new"], {}, /`minVersion` must be a version/],
+    [["serve", "--site", "*", "--lan", "maybe"], {}, /--lan must be true or false.*"maybe"/],
+    [
+      ["serve", "--site", "*", "--host", "203.0.113.1"],
+      {},
+      /--host .*this machine.*203\.0\.113\.1/,
+    ],
+    [["serve", "--site", "*", "--port", taken], {}, new RegExp(`--port must be free.* ${taken},`)],
+    [["--site", "*", "--port", "x"], {}, /--port must be a whole number.*"x"/],
     [["conquer"], {}, /Usage/],
   ]) {
     const { code, output, errors } = await run(t, args, env).exit;
@@ -135,9 +158,15 @@ test("--help lists every flag and ends with code 0", async (t) => {
 });
 
 test("nearcast says what it can do on the output if asked, on the errors if it must guess", async (t) => {
-  const asked = await run(t, ["--help"]).exit;
-  assert.match(asked.output, /^Usage: nearcast serve\|manifest\|doctor/);
-  assert.deepEqual([asked.code, asked.errors], [0, ""]);
+  for (const args of [[], ["--help"], ["-h"], ["help"]]) {
+    const asked = await run(t, args).exit;
+    assert.match(asked.output, /^Usage: nearcast serve\|manifest\|doctor/);
+    assert.deepEqual([asked.code, asked.errors], [0, ""]);
+  }
+  const { version } = JSON.parse(await readFile("package.json", "utf8"));
+  for (const flag of ["--version", "-v"]) {
+    assert.deepEqual(await run(t, [flag]).exit, { code: 0, output: `${version}\n`, errors: "" });
+  }
   const wrong = await run(t, ["nonsense"]).exit;
   assert.match(wrong.errors, /^Usage: nearcast/);
   assert.deepEqual([wrong.code, wrong.output], [2, ""]);

@@ -124,3 +124,21 @@ test("doctor names an answer that may not be shared, a server that is down, and 
   const child = spawn(process.execPath, ["dist/cli.js", "doctor"]);
   assert.deepEqual((await once(child, "close"))[0], 2);
 });
+
+test("doctor names what it cannot use, on the errors, and ends with code 2", async () => {
+  for (const [args, message] of [
+    [[], /the page must be one http\(s\) URL: current value is ""/],
+    [["example.com"], /the page must be .*"example.com"/],
+    [["file:///etc/passwd"], /the page must be .*"file:/],
+    [["http://a.test/", "--asset", "http://["], /--asset must be a URL: .*"http:\/\/\["/],
+    [["http://a.test/", "--colour"], /Cannot read flags: Unknown option '--colour'/],
+  ]) {
+    const child = spawn(process.execPath, ["dist/cli.js", "doctor", ...args]);
+    let errors = "";
+    child.stderr.on("data", (data) => {
+      errors += data;
+    });
+    const [code] = await once(child, "close");
+    assert.deepEqual([code, message.test(errors)], [2, true], errors);
+  }
+});
