@@ -1,6 +1,7 @@
 // Start and end of the server, its own HTTP paths, its options.
 import assert from "node:assert/strict";
 import { readFile, stat, writeFile } from "node:fs/promises";
+import { createConnection } from "node:net";
 import { join } from "node:path";
 import test from "node:test";
 import { resolveServerOptions, startServer } from "../../dist/server.js";
@@ -68,6 +69,33 @@ test("GET /healthz counts viewers", async (t) => {
   const response = await fetch(`${server.url}/healthz`);
   assert.equal(response.status, 200);
   assert.deepEqual(await response.json(), { status: "ok", viewers: 1 });
+});
+
+test("its own paths answer GET and HEAD with a length, and nothing else", async (t) => {
+  const server = await serverFor(t);
+  const ask = (path, init) => fetch(server.url + path, init);
+  for (const path of ["/healthz", "/metrics", "/dashboard", "/peerjs/id", "/peerjs/config"]) {
+    const body = await (await ask(path)).arrayBuffer();
+    const head = await ask(path, { method: "HEAD" });
+    assert.equal(head.status, 200, path);
+    // Metrics may grow by a digit between two answers.
+    assert.ok(Math.abs(Number(head.headers.get("content-length")) - body.byteLength) < 200, path);
+    const post = await ask(path, { method: "POST", body: "x" });
+    assert.equal(post.status, 405, path);
+    assert.equal(post.headers.get("allow"), "GET, HEAD, OPTIONS");
+  }
+});
+
+test("what is no HTTP, or too much of it, is told so", async (t) => {
+  const { port } = await serverFor(t);
+  const answerTo = async (text) => {
+    const socket = createConnection(port, "127.0.0.1");
+    socket.end(text);
+    return (await socket.toArray()).join("");
+  };
+  assert.match(await answerTo("NONSENSE\r\n\r\n"), /^HTTP\/1\.1 400 /);
+  const long = `GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: ${"a".repeat(20_000)}\r\n\r\n`;
+  assert.match(await answerTo(long), /^HTTP\/1\.1 431 /);
 });
 
 test("R58: GET /metrics prints what happened in the format of Prometheus", async (t) => {

@@ -4,6 +4,7 @@
  */
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import type { ServerConfig } from "../options.js";
 import type { UpgradeGate } from "../sockets/upgrade.js";
 import { CLOSE } from "../sockets/viewer-socket.js";
@@ -31,8 +32,23 @@ export function createHttpServer(
   const server = createServer(limits, onRequest);
   server.maxHeadersCount = HEADERS_MAX;
   if (!trustProxy) capConnections(server, connectionsPerAddressMax);
-  server.on("clientError", (_error, socket) => socket.destroy());
+  server.on("clientError", refuse);
   return server;
+}
+
+/** What is no HTTP, or too much of it, is told so: a connection that just breaks looks like a server that is down. */
+function refuse({ code = "" }: NodeJS.ErrnoException, socket: Duplex): void {
+  if (code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const status =
+    {
+      HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
+      ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
+    }[code] ?? "400 Bad Request";
+  socket.once("finish", () => socket.destroy());
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }
 
 /** Half-open connections cost memory long before they are viewers (threat E7). */

@@ -22,6 +22,9 @@ export interface RouteOptions {
 
 type Route = (request: IncomingMessage, response: ServerResponse) => void;
 
+/** Nothing is changed by HTTP. */
+const READING: ReadonlySet<string | undefined> = new Set(["GET", "HEAD", "OPTIONS"]);
+
 /** Makes the handler of every HTTP request; it never throws. */
 export function createRoutes(options: RouteOptions): Route {
   const routes = new Map<string, Route>([
@@ -54,7 +57,8 @@ export function createRoutes(options: RouteOptions): Route {
     request.on("error", () => {}); // the response's own events say what became of it
     response.on("error", () => {});
     const route = routes.get(pathOf(request.url));
-    if (route) route(request, response);
+    if (route && !READING.has(request.method)) answerUnreadable(response);
+    else if (route) route(request, response);
     else handOver(request, response, options.onRequest);
   };
 }
@@ -85,11 +89,14 @@ function answerPage(
     response.setHeader("access-control-allow-methods", "GET");
     response.setHeader("access-control-max-age", "86400");
     answer(response, 204, "text/plain", "");
-  } else if (method === "GET") {
-    answer(response, 200, type, bodyFor(origin));
   } else {
-    answer(response, 405, "text/plain", "use GET");
+    answer(response, 200, type, bodyFor(origin));
   }
+}
+
+function answerUnreadable(response: ServerResponse): void {
+  response.setHeader("allow", [...READING].join(", "));
+  answer(response, 405, "text/plain", "use GET");
 }
 
 /** A page on the server's own origin sends no `Origin`, so it names itself. */
@@ -115,6 +122,7 @@ function answerHealth(response: ServerResponse, options: RouteOptions): void {
 function answer(response: ServerResponse, status: number, type: string, body: string): void {
   response.writeHead(status, {
     "content-type": type,
+    ...(status !== 204 && { "content-length": Buffer.byteLength(body) }),
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
   });
