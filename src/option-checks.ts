@@ -24,11 +24,11 @@ export function resolveServer(text: string): URL {
 /** @returns The absolute URL of a path of the site. */
 export function resolvePath(
   name: "worker" | "scope" | "tokenUrl",
-  text: string,
+  text: unknown,
   pageUrl: string,
 ): string {
-  const url = new URL(text, pageUrl);
-  if (url.origin === new URL(pageUrl).origin) return url.href;
+  const url = typeof text === "string" && URL.canParse(text, pageUrl) && new URL(text, pageUrl);
+  if (url && url.origin === new URL(pageUrl).origin) return url.href;
   throw invalid(name, "be on the site's own origin", text);
 }
 

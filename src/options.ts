@@ -4,7 +4,7 @@
  * @module
  */
 import type { PromptTexts } from "./consent-prompt.js";
-import { absolutePattern } from "./core/url-pattern.js";
+import { absolutePattern, isUrlPattern, PATTERN_RULE } from "./core/url-pattern.js";
 import type { UploadRule } from "./engine/uploads/manners.js";
 import type { JoinToken } from "./mesh/signaling/join-token.js";
 import {
@@ -136,14 +136,17 @@ export function resolveConfig(
   options: NearcastOptions,
   { pageUrl, scriptUrl }: Surroundings,
 ): NearcastConfig {
+  if (typeof options !== "object" || options === null)
+    throw invalid("options", "be an object", options);
   for (const name of Object.keys(options)) {
     if (!Object.hasOwn(OPTIONS, name)) throw invalid(name, "be a known option", name);
   }
   const siteOrigin = new URL(pageUrl).origin;
   const patterns = (name: "include" | "exclude") =>
-    listOf(options[name] ?? OPTIONS[name].default, name).map((pattern) =>
-      absolutePattern(pattern, siteOrigin),
-    );
+    listOf(options[name] ?? OPTIONS[name].default, name).map((pattern) => {
+      if (isUrlPattern(pattern)) return absolutePattern(pattern, siteOrigin);
+      throw invalid(name, `hold ${PATTERN_RULE} each`, pattern);
+    });
   return Object.freeze({
     serverUrl: resolveServer(options.server ?? new URL(scriptUrl ?? pageUrl).origin),
     include: patterns("include"),

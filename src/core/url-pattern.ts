@@ -8,18 +8,35 @@ import { NearcastError } from "./errors.js";
 /** Tells whether an absolute URL matches. */
 export type UrlMatcher = (url: string) => boolean;
 
+/** What {@link absolutePattern} demands, for error messages. */
+export const PATTERN_RULE = "a path or an http(s) URL with a path";
+
+/** Whether a pattern is a path of the site or an http(s) URL with a path. */
+export function isUrlPattern(pattern: string): boolean {
+  return split(pattern) !== undefined;
+}
+
 /**
- * Makes a pattern absolute: `/media/**` becomes `https://site.example/media/**`.
+ * Makes a pattern absolute, and writes it as URLs are written: `/médias/**` becomes
+ * `https://site.example/m%C3%A9dias/**`, and `HTTPS://CDN.example:443/**` loses its port.
  *
  * @throws {NearcastError} `config/invalid` if it is neither a path nor an http(s) URL.
  */
 export function absolutePattern(pattern: string, siteOrigin: string): string {
-  if (pattern.startsWith("/") && !pattern.startsWith("//")) return siteOrigin + pattern;
-  if (/^https?:\/\/[^/*]+\//.test(pattern)) return pattern;
+  const { origin = siteOrigin, path } = split(pattern) ?? {};
+  if (path !== undefined) {
+    return origin + path.replace(/[^\x21-\x7e]+/g, (text) => encodeURIComponent(text));
+  }
   throw new NearcastError(
     "config/invalid",
-    `Cannot use URL pattern as it must be a path or an http(s) URL with a path: current value is "${pattern}"`,
+    `Cannot use URL pattern as it must be ${PATTERN_RULE}: current value is "${pattern}"`,
   );
+}
+
+function split(pattern: string): { readonly origin?: string; readonly path: string } | undefined {
+  if (/^\/(?!\/)/.test(pattern)) return { path: pattern };
+  const [, host = "", path = ""] = /^(https?:\/\/[^/*]+)(\/.*)$/is.exec(pattern) ?? [];
+  return URL.canParse(host) ? { origin: new URL(host).origin, path } : undefined;
 }
 
 /** Compiles absolute patterns; an empty list matches nothing. */

@@ -16,7 +16,7 @@ const WRONG: Record<(typeof OPTIONS)[Name]["kind"], readonly unknown[]> = {
   names: ["a&b", "token=", ["ok", ""], "x".repeat(65), 7],
   urls: ["ftp://a.example/m.json", ["http://"], 7],
   patterns: ["a/**", "*.example/**", "//cdn.example/**", ["/a", 5], 7],
-  path: ["https://other.example/sw.js", "//other.example/"],
+  path: ["https://other.example/sw.js", "//other.example/", "http://[", 7],
   choice: ["", "yes", "AUTO", true],
   ice: ["http://a.example", "turn.example", [7]],
   boolean: ["true", 1, "yes"],
@@ -79,8 +79,8 @@ describe("options", () => {
       }
       const [wrong] = [...outside, ...WRONG[kind]];
       const shown = typeof wrong === "string" ? `"${wrong}"` : String(wrong);
-      const mentions = kind === "patterns" ? [shown] : [`\`${name}\``, shown];
-      for (const text of mentions) expect(() => resolve({ [name]: wrong })).to.throw(text);
+      for (const text of [`\`${name}\``, shown])
+        expect(() => resolve({ [name]: wrong })).to.throw(text);
     });
 
     if (OPTIONS[name].kind === "number") {
@@ -93,6 +93,14 @@ describe("options", () => {
       });
     }
   }
+
+  it("resolveConfig() refuses what is no object", () => {
+    for (const options of [null, "server", 7]) {
+      expect(() => resolveConfig(options as unknown as NearcastOptions, AROUND))
+        .to.throw("`options` must be an object")
+        .with.property("code", "config/invalid");
+    }
+  });
 
   it("resolveConfig() refuses unknown names, inherited ones too", () => {
     for (const name of ["peersMax", "toString", "__proto__x", "constructor"]) {

@@ -12,9 +12,28 @@ describe("url-pattern", () => {
     }
   });
 
+  it("absolutePattern() writes hosts and letters as URLs have them", () => {
+    for (const [pattern, url] of [
+      ["/фильмы/**", "/фильмы/1 ü.ts?x=ü"],
+      ["/a b/*.ts", "/a b/1.ts"],
+      ["/a?x=ü", "/a?x=ü"],
+      ["HTTPS://CDN.Example:443/**", "https://cdn.example/1.ts"],
+      ["https://bücher.example/*", "https://bücher.example/1.ts"],
+    ] as const) {
+      const matches = urlMatcher([absolutePattern(pattern, SITE)]);
+      expect(matches(new URL(url, SITE).href), pattern).to.equal(true);
+    }
+  });
+
   it("absolutePattern() throws config/invalid for anything else", () => {
     const wrong = ["", "media/**", "//cdn.example/**", "https://cdn.example", "ftp://a/", "**"];
-    for (const pattern of [...wrong, "https://*.example/**", "https:///a", "javascript:/a/"]) {
+    for (const pattern of [
+      ...wrong,
+      "https://*.example/**",
+      "https:///a",
+      "http://a b/",
+      "javascript:/a/",
+    ]) {
       expect(() => absolutePattern(pattern, SITE), pattern)
         .to.throw(`current value is "${pattern}"`)
         .with.property("code", "config/invalid");
