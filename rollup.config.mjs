@@ -35,8 +35,8 @@ const leaveOut = {
   resolveId: (id) => (id in LEFT_OUT ? resolve(LEFT_OUT[id]) : null),
 };
 
-/** A self-contained browser file: everything bundled, minified. */
-const bundled = (input, file, format = "iife") => ({
+/** A self-contained browser file: a page or worker needs no bundler for it, and a site's bundler no settings. */
+const bundled = (input, file, format = "iife", { minify = true } = {}) => ({
   input,
   plugins: [
     define,
@@ -45,16 +45,16 @@ const bundled = (input, file, format = "iife") => ({
     // webrtc-adapter's `sdp` says `module` but is CommonJS inside.
     commonjs(),
     esbuild({ target: "es2022" }),
-    terser(),
+    ...(minify ? [terser()] : []),
   ],
   output: { file, format, sourcemap: true },
 });
 
-/** An ES module that leaves its dependencies to the site's bundler, or to Node. */
-const library = (input, file, { target = "es2022", banner } = {}) => ({
+/** A module of Node that leaves its dependencies to `node_modules`. */
+const library = (input, file, banner) => ({
   input,
   external,
-  plugins: [define, nodeResolve(), esbuild({ target })],
+  plugins: [define, nodeResolve(), esbuild({ target: "node20" })],
   output: { file, format: "es", sourcemap: true, ...(banner && { banner }) },
 });
 
@@ -70,10 +70,10 @@ export default [
   bundled("src/playlists.ts", "dist/nearcast-playlists.js", "es"),
   bundled("src/sw/main.ts", "dist/nearcast-sw.js"),
   bundled("src/sw/destroy.ts", "dist/nearcast-sw-destroy.js"),
-  library("src/index.ts", "dist/index.js"),
-  library("src/sw/index.ts", "dist/sw.js"),
-  library("src/signal/index.ts", "dist/server.js", { target: "node20" }),
-  library("src/cli/main.ts", "dist/cli.js", { target: "node20", banner: "#!/usr/bin/env node" }),
+  bundled("src/index.ts", "dist/index.js", "es", { minify: false }),
+  bundled("src/sw/index.ts", "dist/sw.js", "es", { minify: false }),
+  library("src/signal/index.ts", "dist/server.js"),
+  library("src/cli/main.ts", "dist/cli.js", "#!/usr/bin/env node"),
   types("src/index.ts", "dist/index.d.ts", "tsconfig.page.json"),
   types("src/sw/index.ts", "dist/sw.d.ts", "tsconfig.worker.json"),
   types("src/signal/index.ts", "dist/server.d.ts", "tsconfig.node.json"),

@@ -6,12 +6,6 @@ import type { LoadPlaylistReader } from "./mesh/playback/showing.js";
 import { Nearcast } from "./nearcast.js";
 import { type NearcastOptions, resolveConfig } from "./options.js";
 
-declare global {
-  interface Window {
-    nearcast?: Nearcast;
-  }
-}
-
 let running: { readonly nearcast: Nearcast; readonly ready: Promise<void> } | undefined;
 
 /**

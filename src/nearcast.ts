@@ -35,6 +35,13 @@ export interface LinkInfo {
   readonly bytesSent: number;
 }
 
+declare global {
+  interface Window {
+    /** The instance of this page, once `start()` or the script made it. */
+    nearcast?: Nearcast;
+  }
+}
+
 const STATS_INTERVAL_MS = 1_000;
 /** How often a page that the operator switched off asks whether it still is. */
 const ASK_OPERATOR_MS = 30_000;

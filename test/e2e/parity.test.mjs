@@ -240,3 +240,42 @@ test("a site with its own worker keeps it: attach() joins Nearcast to it, and it
   assert.deepEqual(state, { role: "off", scripts: [`${rig.url}/stranger-sw.js`] });
   assert.deepEqual([...seeder.errors, ...page.errors, ...stranger.errors], []);
 });
+
+test("a site without a bundler: the page imports dist/index.js, its own module worker dist/sw.js", async (t) => {
+  const module = (body) => ({ type: "text/javascript", body });
+  const rig = await openRig({
+    files: {
+      "/lib/index.js": module(readFileSync("dist/index.js")),
+      "/lib/sw.js": module(readFileSync("dist/sw.js")),
+      "/module-sw.js": module(`import { attach } from "/lib/sw.js"; attach({ claim: true });`),
+    },
+    pages: {
+      "/modules": `<script type="module">
+        import { start } from "/lib/index.js";
+        await navigator.serviceWorker.register("/module-sw.js", { type: "module" });
+        const server = new URLSearchParams(location.search).get("server");
+        await start({ server, include: ["/media/**"], worker: "/module-sw.js" });
+        window.started = true;
+      </script>`,
+    },
+  });
+  t.after(() => rig.close());
+  const open = async () => {
+    const path = `/modules?off&server=${encodeURIComponent(rig.index.url)}`;
+    const page = await (await rig.profile()).open(path);
+    await until(page, () => window.started && window.nearcast.stats().role === "host");
+    return page;
+  };
+  const seeder = await open();
+  await holds(seeder, url(first));
+  const page = await open();
+  await fetchIn(page, url(second));
+  await linked(page, 1);
+  rig.origin.throttle({ rateBytesPerS: 200_000, delayMs: 200 });
+  assert.equal((await fetchIn(page, url(first))).status, 200);
+  await meshed(page);
+  // On the next visit the worker is there already, as a module.
+  await page.reload();
+  await until(page, () => window.started && window.nearcast.stats().role === "host");
+  assert.deepEqual([...seeder.errors, ...page.errors], []);
+});

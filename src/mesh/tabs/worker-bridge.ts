@@ -70,6 +70,8 @@ export class WorkerBridge {
       bridge.#foreign = true;
       return bridge;
     }
+    // A site that registered it may have done so as a module: to register it as a classic script would break it.
+    if (existing?.scope === ownScope && runsExactly(existing, workerUrl)) return bridge;
     try {
       await navigator.serviceWorker.register(trusted(workerUrl), {
         updateViaCache: "none",
@@ -207,6 +209,10 @@ function runs(registration: ServiceWorkerRegistration, workerUrl: string): boole
   // The query may change: it is how a site sets its worker up, not which worker it is.
   const bare = (url: string) => url.replace(/\?.*$/, "");
   return workersOf(registration).some(({ scriptURL }) => bare(scriptURL) === bare(workerUrl));
+}
+
+function runsExactly(registration: ServiceWorkerRegistration, workerUrl: string): boolean {
+  return workersOf(registration).some(({ scriptURL }) => scriptURL === workerUrl);
 }
 
 function workersOf({ active, waiting, installing }: ServiceWorkerRegistration): ServiceWorker[] {
