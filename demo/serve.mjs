@@ -53,7 +53,7 @@ function usageError({ code, message }, names) {
 async function readOptions(args) {
   const text = { type: "string" };
   const known = { port: text, host: text, media: text, "origin-rate": text, "origin-delay": text };
-  const options = { ...known, help: { type: "boolean" } };
+  const options = { ...known, help: { type: "boolean", short: "h" } };
   let values;
   try {
     ({ values } = parseArgs({ args, options }));

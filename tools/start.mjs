@@ -12,7 +12,7 @@ async function start(args) {
   }
   ensureDependencies();
   // Asking for help needs no build.
-  if (!args.includes("--help")) ensureBuild();
+  if (!args.includes("--help") && !args.includes("-h")) ensureBuild();
   const { main } = await import("../demo/serve.mjs");
   return main(args);
 }

@@ -17,6 +17,15 @@ import { playRow } from "./frame.mjs";
 import { ALLOWED_MS, playMalice } from "./malice.mjs";
 import { rows } from "./rows/index.mjs";
 
+const HELP = `Usage: npm run faults -- [options]
+
+  --row 1,7           only these rows of the fault matrix
+  --browser NAME      chromium or firefox (both, where Firefox is installed)
+  --fast              only what \`npm test\` plays
+  --samples N         measurements of each row (the row's own)
+  --malice N          N seeds of evil peers instead
+  --seed N            the first of those seeds (1)`;
+
 const COLUMNS = ["row", "fault", "browser", "result", "added ms", "allowed ms", "bytes equal"];
 
 const cellsOf = ({ row, name, browser, ok, addedMs, allowedMs, equal, problem }) => [
@@ -68,6 +77,7 @@ function readArguments(args) {
   const { values } = parseArgs({
     args,
     options: {
+      help: { type: "boolean", short: "h" },
       row: { type: "string" },
       browser: { type: "string" },
       fast: { type: "boolean" },
@@ -76,6 +86,7 @@ function readArguments(args) {
       seed: { type: "string" },
     },
   });
+  if (values.help) return { help: true };
   const count = wholeNumber("malice", values.malice, 10_000);
   const from = wholeNumber("seed", values.seed, 2 ** 31) ?? 1;
   const numbers = values.row?.split(",").map(Number);
@@ -95,7 +106,8 @@ function readArguments(args) {
 }
 
 async function main() {
-  const { numbers, samples, fast, browsers, malice } = readArguments(process.argv.slice(2));
+  const { help, numbers, samples, fast, browsers, malice } = readArguments(process.argv.slice(2));
+  if (help) return console.log(HELP);
   if (!existsSync("dist/nearcast.js")) throw new Error('Run "npm run build" first');
   if (malice) return beMalicious(malice);
   const results = [];

@@ -31,7 +31,7 @@ describe("url-pattern", () => {
       ...wrong,
       "https://*.example/**",
       "https:///a",
-      "http://a b/",
+      "http://[/a",
       "javascript:/a/",
     ]) {
       expect(() => absolutePattern(pattern, SITE), pattern)
