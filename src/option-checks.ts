@@ -59,7 +59,7 @@ export function resolveLink(value: unknown, pageUrl: string): string {
 /** One STUN or TURN server without credentials: those come from the server alone. */
 export function resolveIce(urls: string): IceServer {
   if (/^(stuns?|turns?):/.test(urls)) return { urls };
-  throw invalid("ice", "start with stun: or turn:", urls);
+  throw invalid("ice", "be stun: or turn: URLs", urls);
 }
 
 /** The name of a query parameter. */

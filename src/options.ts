@@ -145,7 +145,7 @@ export function resolveConfig(
   const patterns = (name: "include" | "exclude") =>
     listOf(options[name] ?? OPTIONS[name].default, name).map((pattern) => {
       if (isUrlPattern(pattern)) return absolutePattern(pattern, siteOrigin);
-      throw invalid(name, `hold ${PATTERN_RULE} each`, pattern);
+      throw invalid(name, `be ${PATTERN_RULE}`, pattern);
     });
   return Object.freeze({
     serverUrl: resolveServer(options.server ?? new URL(scriptUrl ?? pageUrl).origin),
@@ -191,9 +191,10 @@ export function optionsFromData(
   return options as NearcastOptions;
 }
 
-/** What cannot be converted stays text (or becomes NaN), for {@link resolveConfig} to refuse by name. */
+/** What cannot be converted stays text, for {@link resolveConfig} to refuse by name and value. */
 function parseValue(kind: OptionRow["kind"], text: string): unknown {
-  if (kind === "number") return text.trim() === "" ? Number.NaN : Number(text);
+  if (kind === "number")
+    return text.trim() === "" || Number.isNaN(Number(text)) ? text : Number(text);
   if (kind !== "boolean") return text;
   if (text === "" || text === "true") return true;
   return text === "false" ? false : text;

@@ -167,9 +167,10 @@ describe("options", () => {
       { cacheMaxBytes: "1GB" },
     ];
     for (const data of wrong) {
-      const [name = ""] = Object.keys(data);
+      const [[name, text] = ["", ""]] = Object.entries(data);
+      expect(() => resolve(optionsFromData(data)), name).to.throw(name);
       expect(() => resolve(optionsFromData(data)), name)
-        .to.throw(name)
+        .to.throw(text)
         .with.property("code", "config/invalid");
     }
   });
