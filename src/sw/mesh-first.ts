@@ -117,7 +117,7 @@ export class MeshFirst extends Strategy {
     return (
       (await this.#attempt(() => this.#fromStore(exchange))) ??
       (await this.#attempt(() => this.#fromMesh(exchange))) ??
-      this.#fromOrigin(exchange)
+      this.#unplanned(exchange)
     );
   }
 
@@ -198,13 +198,10 @@ export class MeshFirst extends Strategy {
       late = true;
     });
     if (exchange.authorisation.denied) return undefined;
-    const { request, range, url } = exchange;
-    // An open range may have to be shortened, and a body with a digest is not shown: both by the plan.
-    const plain = request.integrity === "" && (!range || range.end !== undefined);
-    const untold = plain ? exchange.host : undefined;
-    if (!host) return late ? this.#fromOrigin(exchange, { untold }) : undefined;
+    if (!host) return late ? this.#unplanned(exchange, { untold: exchange.host }) : undefined;
+    const { range, url } = exchange;
     const alone = this.#solitude.covers(host.client.id, url, range, performance.now());
-    if (alone && untold) return this.#fromOrigin(exchange, { untold });
+    if (alone && showable(exchange)) return this.#unplanned(exchange, { untold: exchange.host });
     const line = { host, port: sendWant(host, wantOf(exchange)) };
     const plan = await firstPlan(line.port, host, exchange.company.gone);
     if (plan?.type === "origin") return this.#shown(exchange, line, plan);
@@ -212,7 +209,27 @@ export class MeshFirst extends Strategy {
     line.port.postMessage({ type: "end", complete: false });
     line.port.close();
     // Once its page is free again, the host may take over what passes until then.
-    return plan?.type === "silent" ? this.#fromOrigin(exchange, { untold }) : undefined;
+    return plan?.type === "silent"
+      ? this.#unplanned(exchange, { untold: exchange.host })
+      : undefined;
+  }
+
+  /**
+   * The origin's answer where no host has made a plan. A media element asks again where an answer ends, and meets a
+   * host then; else a film in the page's markup, which is asked for before any script runs, would be one answer to
+   * its end, and shared with nobody.
+   *
+   * @param untold A host that hears of the request with its answer, if that may be shown to it.
+   */
+  #unplanned(
+    exchange: Exchange,
+    { untold }: { untold?: Promise<HostTab | undefined> } = {},
+  ): Promise<Response> {
+    const media = /^(audio|video)$/.test(exchange.request.destination);
+    const capped = media ? cappedRange(exchange.range, OPEN_RANGE_MAX_BYTES) : exchange.range;
+    const range = capped === exchange.range ? undefined : capped;
+    const asked = { ...exchange, range: capped };
+    return this.#fromOrigin(asked, { range, untold: showable(asked) ? untold : undefined });
   }
 
   /** The origin's answer; the host sees a copy if it wants to. */
@@ -354,6 +371,14 @@ export class MeshFirst extends Strategy {
       return undefined;
     }
   }
+}
+
+/**
+ * Whether a host may see the answer without having planned it: who reads a body with a digest waits for all of it, and
+ * an open range says nothing of what is to come.
+ */
+function showable({ request, range }: Pick<Exchange, "request" | "range">): boolean {
+  return request.integrity === "" && (!range || range.end !== undefined);
 }
 
 function wantOf({ request, handler, url, range, active }: Exchange): Want {

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
-import { fetchIn, linked, media, openRig, stats, until } from "./support/rig.mjs";
+import { fetchIn, linked, media, openBlank, openRig, stats, until } from "./support/rig.mjs";
 
 const FILM = `/media/${media.mp4}`;
 const film = readFileSync(join(media.dir, media.mp4));
@@ -87,4 +87,24 @@ test("the MP4 plays in a plain <video>, seeks to ten places and back, and a late
   assert.equal(past.status, 416);
 
   assert.deepEqual([...first.errors, ...page.errors], []);
+});
+
+test("an MP4 in the page's markup, asked for before any host is there, comes in parts, so that it is shared", async (t) => {
+  const asked = [];
+  const rig = await openRig({
+    pages: { "/markup": `<video id="video" src="${FILM}" autoplay muted playsinline></video>` },
+    intercept: ({ url, headers }) => {
+      if (url === FILM) asked.push(headers.range);
+      return false;
+    },
+  });
+  t.after(() => rig.close());
+  const profile = await rig.profile();
+  const page = await openBlank(profile, rig);
+  await page.goto(`${rig.url}/markup?server=${encodeURIComponent(rig.index.url)}`);
+  await until(page, () => video.currentTime > 0.5);
+  await until(page, () => window.nearcast?.stats().requests.total > 0);
+  assert.equal(await page.evaluate(() => video.error), null);
+  for (const range of asked) assert.match(range, /^bytes=\d+-\d+$/);
+  assert.deepEqual(page.errors, []);
 });
