@@ -140,7 +140,7 @@ export class PieceReader {
  * Written in one go. The page can do nothing else meanwhile, not even ask for its next bytes: a window of 64 took
  * it 15 ms, alone on the machine.
  */
-const WRITTEN_MAX_PIECES = 8;
+const WRITTEN_MAX_PIECES = 16;
 /** Uses closer together than this are one use. */
 const TOUCH_MS = 10_000;
 

@@ -148,7 +148,7 @@ describe("piece-store", () => {
     } finally {
       IDBObjectStore.prototype.put = put;
     }
-    expect([...puts.values()], "and the tails of all").to.deep.equal([8, 8, 4, 1]);
+    expect([...puts.values()], "and the tails of all").to.deep.equal([16, 4, 1]);
     expect(await store.readPieces(asset.assetId, asset.length, 0, 20)).to.have.length(20);
   });
 
