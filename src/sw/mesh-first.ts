@@ -16,6 +16,7 @@ import { Authorisation } from "./authorisation.js";
 import { type AskedRange, coveredRange, parseRange } from "./byte-range.js";
 import { Companies, type Company, companyKey } from "./company.js";
 import { Delivery } from "./delivery.js";
+import { DiskPatience } from "./disk-patience.js";
 import { storedBody } from "./from-store.js";
 import {
   ACCEPT_MS,
@@ -35,7 +36,6 @@ import { hasUnusualRange } from "./request-facts.js";
 import { RequestMeter } from "./request-meter.js";
 import { corsAllows, type ResponseHead, responseHead } from "./response-head.js";
 import { Solitude } from "./solitude.js";
-import { StoreLookup } from "./store-lookup.js";
 import { WHOLE_MAX_BYTES, wholeIf } from "./whole-body.js";
 import { within } from "./within.js";
 
@@ -80,7 +80,7 @@ export class MeshFirst extends Strategy {
   readonly #onError: (error: unknown) => void;
   readonly #store: PieceReader;
   readonly #stripParams: () => readonly string[];
-  readonly #lookup: StoreLookup;
+  readonly #disk = new DiskPatience();
   readonly #solitude = new Solitude();
   readonly #companies = new Companies();
 
@@ -89,7 +89,6 @@ export class MeshFirst extends Strategy {
     this.#onError = onError;
     this.#stripParams = stripParams;
     this.#store = new PieceReader({ onError });
-    this.#lookup = new StoreLookup(this.#store);
   }
 
   protected override async _handle(request: Request, handler: StrategyHandler): Promise<Response> {
@@ -139,9 +138,12 @@ export class MeshFirst extends Strategy {
   }
 
   async #fromStore(exchange: Exchange): Promise<Response | undefined> {
-    const stored = await this.#lookup.find(exchange.url, exchange.range, Date.now());
-    if (!stored || !this.#maySynthesise(exchange, stored.asset)) return undefined;
-    const { asset, covered, windows } = stored;
+    const asset = await this.#disk.read(() => this.#store.findAsset(exchange.url, Date.now()));
+    const covered = asset && coveredRange(exchange.range, asset.length, OPEN_RANGE_MAX_BYTES);
+    if (!asset || !covered || !this.#maySynthesise(exchange, asset)) return undefined;
+    const { from, to } = piecesOfBytes(covered);
+    const windows = await this.#disk.read(() => this.#store.holds(asset, { from, to }, Date.now()));
+    if (!windows) return undefined;
     if (exchange.active && !windows.every(({ attestation }) => isFromManifest(attestation))) {
       return undefined;
     }
@@ -151,7 +153,6 @@ export class MeshFirst extends Strategy {
       covered,
       ranged: exchange.range !== undefined,
     });
-    const { from, to } = piecesOfBytes(covered);
     void tellUsed(asset.assetId, from, to);
     const body = storedBody({
       reader: this.#store,

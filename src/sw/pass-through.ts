@@ -64,8 +64,6 @@ class PassingBody {
   #port: MessagePort | undefined;
   #reader: ReadableStreamDefaultReader<Uint8Array>;
   #delivery: Delivery | undefined;
-  /** Length of the origin's body, if it is as sure as its place. */
-  readonly #promisedBytes: number | undefined;
   /** Bytes of the origin's body that the page was given. */
   #passedBytes = 0;
   #ended = false;
@@ -81,10 +79,7 @@ class PassingBody {
     this.#port = options.port;
     this.#place = placeOf(response);
     if (!this.#place) return;
-    const { start, end, length } = this.#place;
-    const header = response.headers.get("content-length");
-    const sure = Number(header) === end - start && !response.headers.has("content-encoding");
-    this.#promisedBytes = header !== null && sure ? end - start : undefined;
+    const { start, length } = this.#place;
     this.#tell({ type: "head", start, length });
     this.#cutter = new PieceCutter({
       start,
@@ -121,13 +116,7 @@ class PassingBody {
         return this.#end(true);
       }
       controller.enqueue(value);
-      if (this.#delivery) return;
-      this.#passed(value);
-      if (this.#passedBytes !== this.#promisedBytes) return;
-      // All that was promised is here: the page need not wait until the browser says that nothing follows.
-      controller.close();
-      this.#end(true);
-      void reader.read().catch(() => undefined);
+      if (!this.#delivery) this.#passed(value);
     } catch (error) {
       if (reader !== this.#reader) return await this.#pull(controller);
       controller.error(error);

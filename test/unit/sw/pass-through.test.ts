@@ -126,43 +126,6 @@ describe("pass-through", () => {
     expect(count).to.deep.equal({ bytes: LENGTH, ends: 1 });
   });
 
-  it("observed() ends with the last byte that was promised, not when the browser says that nothing follows", async () => {
-    const part: ResponseInit = {
-      status: 206,
-      headers: {
-        "content-range": `bytes 0-${LENGTH - 1}/${LENGTH}`,
-        "content-length": String(LENGTH),
-      },
-    };
-    for (const init of [whole, part]) {
-      const { response, told, count } = setUp(init, BODY, { stallsAfter: LENGTH });
-      const { bytes, error } = await readAll(response.body as ReadableStream<Uint8Array>);
-      expect(error).to.equal(undefined);
-      expect(sameBytes(bytes, BODY)).to.equal(true);
-      await until("the end is told", () => told.at(-1)?.type === "end");
-      expect(told.at(-1)).to.deep.equal({ type: "end", complete: true });
-      expect(count).to.deep.equal({ bytes: LENGTH, ends: 1 });
-    }
-  });
-
-  it("observed() waits for the end where the length may be another one", async () => {
-    const unsure: ResponseInit[] = [
-      { status: 206, headers: { "content-range": `bytes 0-${LENGTH - 78}/${LENGTH}` } },
-      { headers: { "content-length": String(LENGTH - 77), "content-encoding": "gzip" } },
-      {
-        status: 206,
-        headers: {
-          "content-range": `bytes 0-${LENGTH - 78}/${LENGTH}`,
-          "content-length": String(LENGTH),
-        },
-      },
-    ];
-    for (const init of unsure) {
-      const { response } = setUp(init, BODY, { chunkBytes: LENGTH - 77 });
-      expect((await response.arrayBuffer()).byteLength).to.equal(LENGTH);
-    }
-  });
-
   it("observed() errors like the origin and tells of it once", async () => {
     const { response, count, told } = setUp(whole, BODY, { failsAfter: 100_000 });
     const { bytes, error } = await readAll(response.body as ReadableStream<Uint8Array>);
