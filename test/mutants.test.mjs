@@ -24,12 +24,12 @@ const TRUST = "src/mesh/trust/trust.ts";
 const WINDOWS = "src/mesh/trust/live-windows.ts";
 const LIBRARY = "src/mesh/delivery/piece-library.ts";
 const EXCHANGE = "src/mesh/delivery/exchange.ts";
-const DELIVERY = "src/sw/delivery.ts";
-const STORE = "src/sw/from-store.ts";
+const DELIVERY = "src/sw/answer/delivery.ts";
+const STORE = "src/sw/answer/from-store.ts";
 const SEAL = "src/protocol/seal.ts";
 const MANIFEST = "src/protocol/manifest.ts";
 const MANIFESTS = "src/mesh/trust/manifests.ts";
-const WHOLE = "src/sw/whole-body.ts";
+const WHOLE = "src/sw/answer/whole-body.ts";
 
 const UNIT = {
   verify: ["protocol/verify", "protocol/verify-mutants", "protocol/attestation"],

@@ -1,6 +1,6 @@
 /**
  * One request of a player: passed through or planned in pieces, as src/mesh/delivery/delivery-session.ts decides,
- * with the worker's part of it (src/sw/delivery.ts): in-order delivery, and going alone after silence.
+ * with the worker's part of it (src/sw/answer/delivery.ts): in-order delivery, and going alone after silence.
  * @module
  */
 import { PieceSet } from "../../src/core/piece-set.js";

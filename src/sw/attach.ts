@@ -15,12 +15,12 @@ import {
 } from "../protocol/worker-messages.js";
 import { loadWorkerConfig, saveWorkerConfig } from "../store/worker-config-store.js";
 
-import { DISK_MS } from "./disk-patience.js";
+import { DISK_MS } from "./answer/disk-patience.js";
 import { MeshFirst, type MeshFirstOptions } from "./mesh-first.js";
-import { isNetworkError } from "./network-error.js";
-import { keepAlive } from "./pages.js";
-import { reportPlaylist } from "./playlists.js";
-import { factsOf } from "./request-facts.js";
+import { isNetworkError } from "./origin/network-error.js";
+import { reportPlaylist } from "./origin/playlists.js";
+import { keepAlive } from "./pages/pages.js";
+import { factsOf } from "./request/request-facts.js";
 import { within } from "./within.js";
 
 declare const self: ServiceWorkerGlobalScope;

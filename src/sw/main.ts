@@ -7,7 +7,7 @@ import { clientsClaim } from "workbox-core";
 import { PROTOCOL_VERSION } from "../protocol/limits.js";
 import type { WorkerCrash } from "../protocol/worker-messages.js";
 import { attach } from "./attach.js";
-import { isNetworkError } from "./network-error.js";
+import { isNetworkError } from "./origin/network-error.js";
 
 declare const self: ServiceWorkerGlobalScope;
 

@@ -12,12 +12,16 @@ import { OPEN_RANGE_MAX_BYTES, PROTOCOL_VERSION } from "../protocol/limits.js";
 import { isFromManifest } from "../protocol/manifest.js";
 import type { HostMessage, PaceQuestion, Want } from "../protocol/worker-messages.js";
 import { PieceReader } from "../store/piece-store.js";
-import { Authorisation } from "./authorisation.js";
-import { type AskedRange, coveredRange, parseRange } from "./byte-range.js";
+import { Delivery } from "./answer/delivery.js";
+import { DiskPatience } from "./answer/disk-patience.js";
+import { storedBody } from "./answer/from-store.js";
+import { Pacer, paced } from "./answer/paced.js";
+import { RequestMeter } from "./answer/request-meter.js";
+import { corsAllows, type ResponseHead, responseHead } from "./answer/response-head.js";
+import { WHOLE_MAX_BYTES, wholeIf } from "./answer/whole-body.js";
 import { Companies, type Company, companyKey } from "./company.js";
-import { Delivery } from "./delivery.js";
-import { DiskPatience } from "./disk-patience.js";
-import { storedBody } from "./from-store.js";
+import { Authorisation } from "./origin/authorisation.js";
+import { cappedRange, type MeshPlan, type OriginPlan, observed } from "./origin/pass-through.js";
 import {
   ACCEPT_MS,
   askPace,
@@ -27,16 +31,12 @@ import {
   sendWant,
   sendWantLater,
   tellUsed,
-} from "./host-tab.js";
-import { Pacer, paced } from "./paced.js";
-import { keepAlive } from "./pages.js";
-import { cappedRange, type MeshPlan, type OriginPlan, observed } from "./pass-through.js";
-import { requestFor } from "./range-request.js";
-import { hasUnusualRange } from "./request-facts.js";
-import { RequestMeter } from "./request-meter.js";
-import { corsAllows, type ResponseHead, responseHead } from "./response-head.js";
+} from "./pages/host-tab.js";
+import { keepAlive } from "./pages/pages.js";
+import { type AskedRange, coveredRange, parseRange } from "./request/byte-range.js";
+import { requestFor } from "./request/range-request.js";
+import { hasUnusualRange } from "./request/request-facts.js";
 import { Solitude } from "./solitude.js";
-import { WHOLE_MAX_BYTES, wholeIf } from "./whole-body.js";
 import { within } from "./within.js";
 
 declare const self: ServiceWorkerGlobalScope;

@@ -7,9 +7,9 @@
 import { decideSharing, mayAccelerate } from "../../src/engine/rules/sharing-policy.js";
 import type { Header } from "../../src/protocol/attestation.js";
 import { attestedHeaders } from "../../src/signal/attest/asset-rules.js";
-import { coveredRange, parseRange } from "../../src/sw/byte-range.js";
-import { factsOf } from "../../src/sw/request-facts.js";
-import { responseHead } from "../../src/sw/response-head.js";
+import { responseHead } from "../../src/sw/answer/response-head.js";
+import { coveredRange, parseRange } from "../../src/sw/request/byte-range.js";
+import { factsOf } from "../../src/sw/request/request-facts.js";
 
 interface Shared {
   readonly headers: readonly Header[];

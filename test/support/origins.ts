@@ -3,7 +3,7 @@
  * @module
  */
 import type { ByteRange } from "../../src/protocol/asset.js";
-import { formatContentRange } from "../../src/sw/byte-range.js";
+import { formatContentRange } from "../../src/sw/request/byte-range.js";
 
 export interface OriginOptions {
   readonly chunkBytes?: number;

@@ -3,7 +3,7 @@ import { Planner } from "../../../src/engine/planning/planner.js";
 import { DeliverySession } from "../../../src/mesh/delivery/delivery-session.js";
 import { pieceCountOf } from "../../../src/protocol/asset.js";
 import { PIECE_BYTES, WINDOW_PIECES } from "../../../src/protocol/limits.js";
-import { observed } from "../../../src/sw/pass-through.js";
+import { observed } from "../../../src/sw/origin/pass-through.js";
 import { makeAsset } from "../../support/assets.js";
 import { makeLibrary } from "../../support/integrity-world.js";
 import { bodyOf } from "../../support/origins.js";

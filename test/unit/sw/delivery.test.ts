@@ -2,7 +2,7 @@ import { expect } from "chai";
 import type { ByteRange } from "../../../src/protocol/asset.js";
 import { PIECE_BYTES } from "../../../src/protocol/limits.js";
 import type { DeliveryMessage, HostMessage } from "../../../src/protocol/worker-messages.js";
-import { Delivery } from "../../../src/sw/delivery.js";
+import { Delivery } from "../../../src/sw/answer/delivery.js";
 import { makeAsset, type TestAsset } from "../../support/assets.js";
 import { fakeOrigin, type OriginOptions } from "../../support/origins.js";
 import { integerFrom, oneOf, seeded, shuffled } from "../../support/random.js";

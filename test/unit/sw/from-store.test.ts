@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { type ByteRange, bytesOfPiece } from "../../../src/protocol/asset.js";
 import { PIECE_BYTES } from "../../../src/protocol/limits.js";
 import { PieceReader, type StoredPiece } from "../../../src/store/piece-store.js";
-import { storedBody } from "../../../src/sw/from-store.js";
+import { storedBody } from "../../../src/sw/answer/from-store.js";
 import { makeAsset } from "../../support/assets.js";
 import { fakeOrigin, type OriginOptions } from "../../support/origins.js";
 import { integerFrom, seeded } from "../../support/random.js";

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { KeepAlive } from "../../../src/sw/keep-alive.js";
+import { KeepAlive } from "../../../src/sw/pages/keep-alive.js";
 import { withFakeTimers } from "../../support/fake-timers.js";
 
 describe("KeepAlive", () => {

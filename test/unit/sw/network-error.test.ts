@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { isNetworkError } from "../../../src/sw/network-error.js";
+import { isNetworkError } from "../../../src/sw/origin/network-error.js";
 
 async function reasonOf(promise: Promise<unknown>): Promise<unknown> {
   try {

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { bytesOfPiece, pieceCountOf } from "../../../src/protocol/asset.js";
 import { PIECE_BYTES } from "../../../src/protocol/limits.js";
-import { bodyStartOf, PieceCutter, readRange } from "../../../src/sw/origin-reader.js";
+import { bodyStartOf, PieceCutter, readRange } from "../../../src/sw/origin/origin-reader.js";
 import { bodyOf, fakeOrigin, type OriginOptions } from "../../support/origins.js";
 import { fc } from "../../support/properties.js";
 import { bytesFrom, integerFrom, seeded } from "../../support/random.js";

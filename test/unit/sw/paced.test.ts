@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { Pacer, paced } from "../../../src/sw/paced.js";
+import { Pacer, paced } from "../../../src/sw/answer/paced.js";
 import { type FakeTimers, withFakeTimers } from "../../support/fake-timers.js";
 import { readAll, settle } from "../../support/waiting.js";
 

@@ -1,14 +1,14 @@
 import { expect } from "chai";
 import type { Header } from "../../../src/protocol/attestation.js";
+import { corsAllows, responseHead } from "../../../src/sw/answer/response-head.js";
+import { cappedRange } from "../../../src/sw/origin/pass-through.js";
 import {
   coveredRange,
   formatContentRange,
   parseContentRange,
   parseRange,
-} from "../../../src/sw/byte-range.js";
-import { cappedRange } from "../../../src/sw/pass-through.js";
-import { requestFor } from "../../../src/sw/range-request.js";
-import { corsAllows, responseHead } from "../../../src/sw/response-head.js";
+} from "../../../src/sw/request/byte-range.js";
+import { requestFor } from "../../../src/sw/request/range-request.js";
 import { fc } from "../../support/properties.js";
 
 describe("byte-range", () => {

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { matchesIntegrity, wholeIf } from "../../../src/sw/whole-body.js";
+import { matchesIntegrity, wholeIf } from "../../../src/sw/answer/whole-body.js";
 import { bytesFrom } from "../../support/random.js";
 import { rejection, sameBytes } from "../../support/waiting.js";
 

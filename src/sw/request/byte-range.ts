@@ -5,7 +5,7 @@
  * Source: RFC 9110 sections 14.1, 14.2 and 15.3.7.
  * @module
  */
-import type { ByteRange } from "../protocol/asset.js";
+import type { ByteRange } from "../../protocol/asset.js";
 
 /** A range as asked for: `end` is exclusive, `undefined` when open. */
 export interface AskedRange {

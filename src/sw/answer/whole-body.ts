@@ -6,8 +6,8 @@
  * Source: W3C Subresource Integrity section 3.3.
  * @module
  */
-import { equalBytes } from "../core/digest.js";
-import { NearcastError } from "../core/errors.js";
+import { equalBytes } from "../../core/digest.js";
+import { NearcastError } from "../../core/errors.js";
 
 /** A longer body would be held back for too long: the origin's own stream answers. */
 export const WHOLE_MAX_BYTES = 4 * 2 ** 20;

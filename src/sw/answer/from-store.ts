@@ -3,13 +3,13 @@
  * the time its turn comes is fetched from the origin, checked against the stored attestation like any other.
  * @module
  */
-import { fromBase64Url } from "../core/digest.js";
-import { NearcastError } from "../core/errors.js";
-import { type ByteRange, bytesOfPiece, piecesOfBytes, windowOf } from "../protocol/asset.js";
-import { WINDOW_PIECES } from "../protocol/limits.js";
-import { matchesHash } from "../protocol/verify.js";
-import type { PieceReader, StoredAsset, StoredWindow } from "../store/piece-store.js";
-import { bodyStartOf, PieceCutter, readRange } from "./origin-reader.js";
+import { fromBase64Url } from "../../core/digest.js";
+import { NearcastError } from "../../core/errors.js";
+import { type ByteRange, bytesOfPiece, piecesOfBytes, windowOf } from "../../protocol/asset.js";
+import { WINDOW_PIECES } from "../../protocol/limits.js";
+import { matchesHash } from "../../protocol/verify.js";
+import type { PieceReader, StoredAsset, StoredWindow } from "../../store/piece-store.js";
+import { bodyStartOf, PieceCutter, readRange } from "../origin/origin-reader.js";
 
 /** Pieces read in one transaction: 512 KiB. */
 const BATCH_PIECES = 8;

@@ -3,9 +3,9 @@
  * and for another origin only what CORS would have shown. This module is pure.
  * @module
  */
-import type { ByteRange } from "../protocol/asset.js";
-import type { Header } from "../protocol/attestation.js";
-import { formatContentRange } from "./byte-range.js";
+import type { ByteRange } from "../../protocol/asset.js";
+import type { Header } from "../../protocol/attestation.js";
+import { formatContentRange } from "../request/byte-range.js";
 
 /** Response headers that any page may read of another origin (Fetch, CORS-safelisted response-header name). */
 const SAFELISTED: ReadonlySet<string> = new Set([

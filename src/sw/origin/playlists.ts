@@ -3,9 +3,9 @@
  * that it knows what comes next. Whatever goes wrong with the copy, the page never notices.
  * @module
  */
-import { PLAYLIST_MAX_BYTES, PROTOCOL_VERSION } from "../protocol/limits.js";
-import type { PlaylistReport } from "../protocol/worker-messages.js";
-import { findHost } from "./host-tab.js";
+import { PLAYLIST_MAX_BYTES, PROTOCOL_VERSION } from "../../protocol/limits.js";
+import type { PlaylistReport } from "../../protocol/worker-messages.js";
+import { findHost } from "../pages/host-tab.js";
 
 /** Shows the host a copy of the answer; call before anybody reads it. Never throws. */
 export async function reportPlaylist(response: Response): Promise<void> {

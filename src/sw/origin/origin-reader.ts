@@ -2,11 +2,11 @@
  * Reads an origin response piece by piece. Chunks arrive as the network cut them; pieces leave whole.
  * @module
  */
-import { NearcastError } from "../core/errors.js";
-import { type ByteRange, bytesOfPiece } from "../protocol/asset.js";
-import type { Header } from "../protocol/attestation.js";
-import { PIECE_BYTES } from "../protocol/limits.js";
-import { parseContentRange } from "./byte-range.js";
+import { NearcastError } from "../../core/errors.js";
+import { type ByteRange, bytesOfPiece } from "../../protocol/asset.js";
+import type { Header } from "../../protocol/attestation.js";
+import { PIECE_BYTES } from "../../protocol/limits.js";
+import { parseContentRange } from "../request/byte-range.js";
 
 /** Collects consecutive bytes of an asset and emits every piece that became whole. */
 export class PieceCutter {

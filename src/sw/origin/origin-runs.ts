@@ -4,9 +4,9 @@
  * to have it planned anew would cost a round of the planner besides the origin's round trip.
  * @module
  */
-import { NearcastError } from "../core/errors.js";
-import { type ByteRange, bytesOfPiece, type PieceRange } from "../protocol/asset.js";
-import type { Header } from "../protocol/attestation.js";
+import { NearcastError } from "../../core/errors.js";
+import { type ByteRange, bytesOfPiece, type PieceRange } from "../../protocol/asset.js";
+import type { Header } from "../../protocol/attestation.js";
 import { bodyStartOf, PieceCutter, readRange, sameValidators } from "./origin-reader.js";
 
 export interface OriginRunsOptions {

@@ -2,7 +2,7 @@
  * A request as the sharing policy sees it. This module is pure.
  * @module
  */
-import type { RequestFacts } from "../engine/rules/sharing-policy.js";
+import type { RequestFacts } from "../../engine/rules/sharing-policy.js";
 import { parseRange } from "./byte-range.js";
 
 /** Request headers by which a page speaks with caches; the browser answers them as it always did. */

@@ -3,8 +3,12 @@
  * stream shows in its statistics, and once when it is over.
  * @module
  */
-import { PROTOCOL_VERSION } from "../protocol/limits.js";
-import type { BytesBySource, ProgressReport, RequestReport } from "../protocol/worker-messages.js";
+import { PROTOCOL_VERSION } from "../../protocol/limits.js";
+import type {
+  BytesBySource,
+  ProgressReport,
+  RequestReport,
+} from "../../protocol/worker-messages.js";
 
 declare const self: ServiceWorkerGlobalScope;
 

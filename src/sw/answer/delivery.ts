@@ -6,11 +6,20 @@
  * request through. After that a shortfall errors the stream: a short body would look complete (rule R15).
  * @module
  */
-import { NearcastError } from "../core/errors.js";
-import { type ByteRange, bytesOfPiece, type PieceRange, piecesOfBytes } from "../protocol/asset.js";
-import { matchesHash } from "../protocol/verify.js";
-import type { BytesBySource, DeliveryMessage, HostMessage } from "../protocol/worker-messages.js";
-import { OriginRuns, type OriginRunsOptions } from "./origin-runs.js";
+import { NearcastError } from "../../core/errors.js";
+import {
+  type ByteRange,
+  bytesOfPiece,
+  type PieceRange,
+  piecesOfBytes,
+} from "../../protocol/asset.js";
+import { matchesHash } from "../../protocol/verify.js";
+import type {
+  BytesBySource,
+  DeliveryMessage,
+  HostMessage,
+} from "../../protocol/worker-messages.js";
+import { OriginRuns, type OriginRunsOptions } from "../origin/origin-runs.js";
 
 type Source = keyof BytesBySource;
 

@@ -2,7 +2,7 @@
  * What the worker says to all its pages.
  * @module
  */
-import { PROTOCOL_VERSION } from "../protocol/limits.js";
+import { PROTOCOL_VERSION } from "../../protocol/limits.js";
 import { KeepAlive } from "./keep-alive.js";
 
 declare const self: ServiceWorkerGlobalScope;

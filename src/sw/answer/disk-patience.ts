@@ -2,7 +2,7 @@
  * Patience with the disk: a read that no request waits for long, and none at all while the disk hangs.
  * @module
  */
-import { within } from "./within.js";
+import { within } from "../within.js";
 
 /** A disk that says nothing for so long is left out until it does. */
 export const DISK_MS = 200;

@@ -3,15 +3,15 @@
  * moment it is free, that the host is gone; until then it is the host. Nothing here must be remembered.
  * @module
  */
-import { PROTOCOL_VERSION } from "../protocol/limits.js";
+import { PROTOCOL_VERSION } from "../../protocol/limits.js";
 import {
   HOST_ALIVE_PREFIX,
   type HostMessage,
   type PaceAdvice,
   type PaceQuestion,
   type Want,
-} from "../protocol/worker-messages.js";
-import { within } from "./within.js";
+} from "../../protocol/worker-messages.js";
+import { within } from "../within.js";
 
 declare const self: ServiceWorkerGlobalScope;
 

@@ -3,7 +3,7 @@
  * over a line of that rate since the page asked; what is late anyway is never held up.
  * @module
  */
-import type { PaceAdvice } from "../protocol/worker-messages.js";
+import type { PaceAdvice } from "../../protocol/worker-messages.js";
 
 /**
  * A host that says nothing for so long lets the body go. It is mostly the very page that waits: while that starts its

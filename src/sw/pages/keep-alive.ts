@@ -5,7 +5,7 @@
  * long, and pages are asked to send one now and then.
  * @module
  */
-import { within } from "./within.js";
+import { within } from "../within.js";
 
 /** Well within the 30 s that Firefox allows. */
 const BEAT_MS = 10_000;

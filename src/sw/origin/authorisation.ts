@@ -4,9 +4,9 @@
  * (rule R34, threat C7).
  * @module
  */
-import type { Header } from "../protocol/attestation.js";
-import { parseContentRange } from "./byte-range.js";
-import { requestFor } from "./range-request.js";
+import type { Header } from "../../protocol/attestation.js";
+import { parseContentRange } from "../request/byte-range.js";
+import { requestFor } from "../request/range-request.js";
 
 /** What would be shown. */
 interface Shown {

@@ -4,12 +4,16 @@
  * When peers turn out to have the rest, the host takes the response over in mid-body.
  * @module
  */
-import { type ByteRange, piecesOfBytes } from "../protocol/asset.js";
-import type { BytesBySource, DeliveryMessage, HostMessage } from "../protocol/worker-messages.js";
-import { type AskedRange, parseContentRange } from "./byte-range.js";
-import type { Delivery } from "./delivery.js";
+import { type ByteRange, piecesOfBytes } from "../../protocol/asset.js";
+import type {
+  BytesBySource,
+  DeliveryMessage,
+  HostMessage,
+} from "../../protocol/worker-messages.js";
+import type { Delivery } from "../answer/delivery.js";
+import { type Pacer, paced } from "../answer/paced.js";
+import { type AskedRange, parseContentRange } from "../request/byte-range.js";
 import { PieceCutter, sameValidators } from "./origin-reader.js";
-import { type Pacer, paced } from "./paced.js";
 
 export type MeshPlan = Extract<HostMessage, { type: "mesh" }>;
 export type OriginPlan = Extract<HostMessage, { type: "origin" }>;
