@@ -37,6 +37,11 @@ export function recordsOf(
   });
 }
 
+/** Whether any of the pieces is longer than its record: a picture of some kilobytes is not. */
+export function haveTails(pieces: readonly StoredPiece[]): boolean {
+  return pieces.some(({ bytes }) => bytes.byteLength > RECORD_MAX_BYTES);
+}
+
 /** The record of a window's tails, with those of `pieces` in it. */
 export function withTails(earlier: unknown, pieces: readonly StoredPiece[]): Uint8Array {
   const known = earlier instanceof Uint8Array && earlier.byteLength === WINDOW_PIECES * TAIL_BYTES;

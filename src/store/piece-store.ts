@@ -26,6 +26,7 @@ import type { Attestation, Header } from "../protocol/attestation.js";
 import { WINDOW_PIECES } from "../protocol/limits.js";
 import { openStore } from "./open-store.js";
 import {
+  haveTails,
   joined,
   keysBelow,
   pieceKey,
@@ -216,7 +217,9 @@ export class PieceStore extends PieceReader {
           const some = pieces.slice(at, at + WRITTEN_MAX_PIECES);
           await setMany(recordsOf(window.assetId, some), this.pieces);
         }
-        await update(tailsKey(key), (earlier) => withTails(earlier, pieces), this.pieces);
+        if (haveTails(pieces)) {
+          await update(tailsKey(key), (earlier) => withTails(earlier, pieces), this.pieces);
+        }
         const usedMs = this.#now();
         await set(key, { ...window, usedMs }, this.windows);
         this.#bytes += window.bytes - (this.#entries.get(key)?.bytes ?? 0);

@@ -115,6 +115,16 @@ describe("piece-store", () => {
     expect(await keys(pieces), "tails go with their pieces").to.deep.equal([]);
   });
 
+  it("PieceStore has one record for a picture of some kilobytes", async () => {
+    const { store, save } = await setUp();
+    const asset = await makeAsset(10_000);
+    await save(asset, [0]);
+    const records = await values<Uint8Array>(createStore("nearcast-pieces", "pieces"));
+    expect(records.map(({ byteLength }) => byteLength)).to.deep.equal([10_000]);
+    const [read] = await store.readPieces(asset.assetId, asset.length, 0, 1);
+    expect(read && sameBytes(read.bytes, asset.pieceOf(0))).to.equal(true);
+  });
+
   it("PieceStore.remove() leaves other windows and assets alone", async () => {
     const { store, save } = await setUp();
     const asset = await makeAsset(11 * WINDOW_PIECES * PIECE_BYTES);
