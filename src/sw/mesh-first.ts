@@ -6,26 +6,23 @@
  * @module
  */
 import { Strategy, type StrategyHandler } from "workbox-strategies";
-import { needsSignature } from "../engine/rules/sharing-policy.js";
-import { type ByteRange, canonicalUrl, piecesOfBytes } from "../protocol/asset.js";
+import { type ByteRange, piecesOfBytes } from "../protocol/asset.js";
 import { OPEN_RANGE_MAX_BYTES, PROTOCOL_VERSION } from "../protocol/limits.js";
 import { isFromManifest } from "../protocol/manifest.js";
-import type { HostMessage, PaceQuestion, Want } from "../protocol/worker-messages.js";
+import type { HostMessage, PaceQuestion } from "../protocol/worker-messages.js";
 import { PieceReader } from "../store/piece-store.js";
 import { Delivery } from "./answer/delivery.js";
 import { DiskPatience } from "./answer/disk-patience.js";
 import { storedBody } from "./answer/from-store.js";
-import { Pacer, paced } from "./answer/paced.js";
+import { paced } from "./answer/paced.js";
 import { RequestMeter } from "./answer/request-meter.js";
-import { corsAllows, type ResponseHead, responseHead } from "./answer/response-head.js";
-import { WHOLE_MAX_BYTES, wholeIf } from "./answer/whole-body.js";
-import { Companies, type Company, companyKey } from "./company.js";
-import { Authorisation } from "./origin/authorisation.js";
+import { type ResponseHead, responseHead } from "./answer/response-head.js";
+import { wholeIf } from "./answer/whole-body.js";
+import { Companies, companyKey } from "./company.js";
 import { cappedRange, type MeshPlan, type OriginPlan, observed } from "./origin/pass-through.js";
 import {
   ACCEPT_MS,
   askPace,
-  findHost,
   firstPlan,
   type HostTab,
   sendWant,
@@ -33,13 +30,18 @@ import {
   tellUsed,
 } from "./pages/host-tab.js";
 import { keepAlive } from "./pages/pages.js";
-import { type AskedRange, coveredRange, parseRange } from "./request/byte-range.js";
+import { type AskedRange, coveredRange } from "./request/byte-range.js";
+import {
+  maySynthesise,
+  type PageRequest,
+  pageRequest,
+  showable,
+  wantOf,
+} from "./request/page-request.js";
 import { requestFor } from "./request/range-request.js";
 import { hasUnusualRange } from "./request/request-facts.js";
 import { Solitude } from "./solitude.js";
 import { within } from "./within.js";
-
-declare const self: ServiceWorkerGlobalScope;
 
 /** Options of {@link MeshFirst}. */
 export interface MeshFirstOptions {
@@ -57,22 +59,6 @@ export interface MeshFirstOptions {
 interface Line {
   readonly host: HostTab;
   readonly port: MessagePort;
-}
-
-/** What is fixed for one request. */
-interface Exchange {
-  readonly request: Request;
-  readonly handler: StrategyHandler;
-  readonly url: string;
-  readonly range: AskedRange | undefined;
-  readonly crossOrigin: boolean;
-  /** Only what the publisher signed may answer it (rule R7). */
-  readonly active: boolean;
-  readonly company: Company;
-  readonly authorisation: Authorisation;
-  readonly pacer: Pacer;
-  /** Looked for beside the store, not after it. */
-  readonly host: Promise<HostTab | undefined>;
 }
 
 /** Cache, then mesh, then network; see the module's description. */
@@ -107,51 +93,39 @@ export class MeshFirst extends Strategy {
     }
     const company = this.#companies.lead(key, { meter, signal });
     try {
-      return company.share(await this.#answer(this.#exchange(request, handler, company)));
+      return company.share(
+        await this.#answer(
+          pageRequest(request, handler, { company, stripParams: this.#stripParams() }),
+        ),
+      );
     } finally {
       company.dismiss();
     }
   }
 
-  async #answer(exchange: Exchange): Promise<Response> {
+  async #answer(asked: PageRequest): Promise<Response> {
     return (
-      (await this.#attempt(() => this.#fromStore(exchange))) ??
-      (await this.#attempt(() => this.#fromMesh(exchange))) ??
-      this.#unplanned(exchange)
+      (await this.#attempt(() => this.#fromStore(asked))) ??
+      (await this.#attempt(() => this.#fromMesh(asked))) ??
+      this.#unplanned(asked)
     );
   }
 
-  #exchange(request: Request, handler: StrategyHandler, company: Company): Exchange {
-    const stripParams = this.#stripParams();
-    return {
-      request,
-      handler,
-      range: parseRange(request.headers.get("range") ?? ""),
-      company,
-      pacer: new Pacer(),
-      host: findHost().catch(() => undefined),
-      url: canonicalUrl(request.url, stripParams),
-      authorisation: new Authorisation(request, stripParams.length > 0),
-      crossOrigin: new URL(request.url).origin !== self.location.origin,
-      active: needsSignature(request),
-    };
-  }
-
-  async #fromStore(exchange: Exchange): Promise<Response | undefined> {
-    const asset = await this.#disk.read(() => this.#store.findAsset(exchange.url, Date.now()));
-    const covered = asset && coveredRange(exchange.range, asset.length, OPEN_RANGE_MAX_BYTES);
-    if (!asset || !covered || !this.#maySynthesise(exchange, asset)) return undefined;
+  async #fromStore(asked: PageRequest): Promise<Response | undefined> {
+    const asset = await this.#disk.read(() => this.#store.findAsset(asked.url, Date.now()));
+    const covered = asset && coveredRange(asked.range, asset.length, OPEN_RANGE_MAX_BYTES);
+    if (!asset || !covered || !maySynthesise(asked, asset)) return undefined;
     const { from, to } = piecesOfBytes(covered);
     const windows = await this.#disk.read(() => this.#store.holds(asset, { from, to }, Date.now()));
     if (!windows) return undefined;
-    if (exchange.active && !windows.every(({ attestation }) => isFromManifest(attestation))) {
+    if (asked.active && !windows.every(({ attestation }) => isFromManifest(attestation))) {
       return undefined;
     }
-    if (!(await exchange.authorisation.grants(asset))) return undefined;
+    if (!(await asked.authorisation.grants(asset))) return undefined;
     const head = responseHead(asset, {
-      ...exchange,
+      ...asked,
       covered,
-      ranged: exchange.range !== undefined,
+      ranged: asked.range !== undefined,
     });
     void tellUsed(asset.assetId, from, to);
     const body = storedBody({
@@ -159,18 +133,18 @@ export class MeshFirst extends Strategy {
       asset,
       windows,
       covered,
-      fetchRange: (bytes, signal) => fetch(requestFor(exchange.request, bytes, signal)),
-      onBytes: (source, bytes) => exchange.company.count(source, bytes),
-      onEnd: () => exchange.company.end(head.status),
+      fetchRange: (bytes, signal) => fetch(requestFor(asked.request, bytes, signal)),
+      onBytes: (source, bytes) => asked.company.count(source, bytes),
+      onEnd: () => asked.company.end(head.status),
     });
-    const { integrity } = exchange.request;
+    const { integrity } = asked.request;
     if (integrity !== "") return wholeIf(integrity, new Response(body, head));
-    return new Response(this.#pacedFromStore(exchange, body, head), head);
+    return new Response(this.#pacedFromStore(asked, body, head), head);
   }
 
   /** A script's request may be an adaptive player's, which measures how fast its segments come. */
   #pacedFromStore(
-    { request, handler, host, url, pacer }: Exchange,
+    { request, handler, host, url, pacer }: PageRequest,
     body: ReadableStream<Uint8Array>,
     { headers }: ResponseHead,
   ): ReadableStream<Uint8Array> {
@@ -192,26 +166,24 @@ export class MeshFirst extends Strategy {
     return paced(body, pacer, ended.resolve);
   }
 
-  async #fromMesh(exchange: Exchange): Promise<Response | undefined> {
+  async #fromMesh(asked: PageRequest): Promise<Response | undefined> {
     let late = false;
-    const host = await within(exchange.host, ACCEPT_MS, () => {
+    const host = await within(asked.host, ACCEPT_MS, () => {
       late = true;
     });
-    if (exchange.authorisation.denied) return undefined;
-    if (!host) return late ? this.#unplanned(exchange, { untold: exchange.host }) : undefined;
-    const { range, url } = exchange;
+    if (asked.authorisation.denied) return undefined;
+    if (!host) return late ? this.#unplanned(asked, { untold: asked.host }) : undefined;
+    const { range, url } = asked;
     const alone = this.#solitude.covers(host.client.id, url, range, performance.now());
-    if (alone && showable(exchange)) return this.#unplanned(exchange, { untold: exchange.host });
-    const line = { host, port: sendWant(host, wantOf(exchange)) };
-    const plan = await firstPlan(line.port, host, exchange.company.gone);
-    if (plan?.type === "origin") return this.#shown(exchange, line, plan);
-    if (plan?.type === "mesh") return this.#deliver(exchange, line, plan);
+    if (alone && showable(asked)) return this.#unplanned(asked, { untold: asked.host });
+    const line = { host, port: sendWant(host, wantOf(asked)) };
+    const plan = await firstPlan(line.port, host, asked.company.gone);
+    if (plan?.type === "origin") return this.#shown(asked, line, plan);
+    if (plan?.type === "mesh") return this.#deliver(asked, line, plan);
     line.port.postMessage({ type: "end", complete: false });
     line.port.close();
     // Once its page is free again, the host may take over what passes until then.
-    return plan?.type === "silent"
-      ? this.#unplanned(exchange, { untold: exchange.host })
-      : undefined;
+    return plan?.type === "silent" ? this.#unplanned(asked, { untold: asked.host }) : undefined;
   }
 
   /**
@@ -222,64 +194,64 @@ export class MeshFirst extends Strategy {
    * @param untold A host that hears of the request with its answer, if that may be shown to it.
    */
   #unplanned(
-    exchange: Exchange,
+    asked: PageRequest,
     { untold }: { untold?: Promise<HostTab | undefined> } = {},
   ): Promise<Response> {
-    const media = /^(audio|video)$/.test(exchange.request.destination);
-    const capped = media ? cappedRange(exchange.range, OPEN_RANGE_MAX_BYTES) : exchange.range;
-    const range = capped === exchange.range ? undefined : capped;
-    const asked = { ...exchange, range: capped };
-    return this.#fromOrigin(asked, { range, untold: showable(asked) ? untold : undefined });
+    const media = /^(audio|video)$/.test(asked.request.destination);
+    const capped = media ? cappedRange(asked.range, OPEN_RANGE_MAX_BYTES) : asked.range;
+    const range = capped === asked.range ? undefined : capped;
+    const shorter = { ...asked, range: capped };
+    return this.#fromOrigin(shorter, { range, untold: showable(shorter) ? untold : undefined });
   }
 
   /** The origin's answer; the host sees a copy if it wants to. */
-  #shown(exchange: Exchange, line: Line, plan: OriginPlan): Promise<Response> {
+  #shown(asked: PageRequest, line: Line, plan: OriginPlan): Promise<Response> {
     const { observe, openMaxBytes } = plan;
     this.#agreed(line.host, plan);
-    const range = observe ? cappedRange(exchange.range, openMaxBytes) : undefined;
-    const shown = observe && exchange.request.integrity === "";
+    const range = observe ? cappedRange(asked.range, openMaxBytes) : undefined;
+    const shown = observe && asked.request.integrity === "";
     if (observe && !shown) line.port.postMessage({ type: "end", complete: false });
-    return this.#fromOrigin(exchange, { range, line: shown ? line : undefined });
+    return this.#fromOrigin(asked, { range, line: shown ? line : undefined });
   }
 
-  async #deliver(exchange: Exchange, line: Line, asset: MeshPlan): Promise<Response | undefined> {
+  async #deliver(asked: PageRequest, line: Line, asset: MeshPlan): Promise<Response | undefined> {
     const { port } = line;
-    const covered = coveredRange(exchange.range, asset.length, OPEN_RANGE_MAX_BYTES);
-    const allowed = covered && this.#maySynthesise(exchange, asset);
+    const covered = coveredRange(asked.range, asset.length, OPEN_RANGE_MAX_BYTES);
+    const allowed = covered && maySynthesise(asked, asset);
     if (!allowed) {
       port.postMessage({ type: "end", complete: false });
       return undefined;
     }
     const head = responseHead(asset, {
-      ...exchange,
+      ...asked,
       covered,
-      ranged: exchange.range !== undefined,
+      ranged: asked.range !== undefined,
     });
     let promised = false;
-    const delivery = this.#delivery(exchange, line, asset, covered, () => {
+    const delivery = this.#delivery(asked, line, asset, covered, () => {
       // Before the first piece nothing was promised: the caller goes on with the origin.
-      if (promised) exchange.company.end(head.status);
+      if (promised) asked.company.end(head.status);
     });
     port.onmessage = ({ data }: MessageEvent<HostMessage>) => {
-      if (data.type === "pace") exchange.pacer.advise(data);
+      if (data.type === "pace") asked.pacer.advise(data);
       else delivery.receive(data);
     };
     const abandon = () => delivery.abandon();
-    exchange.company.gone.addEventListener("abort", abandon, { once: true });
-    if (!(await exchange.authorisation.grants(asset))) {
+    asked.company.gone.addEventListener("abort", abandon, { once: true });
+    if (!(await asked.authorisation.grants(asset))) {
       delivery.abandon();
       return undefined;
     }
     await delivery.firstPiece;
     promised = true;
-    const { integrity, destination } = exchange.request;
+    const { integrity, destination } = asked.request;
     const body = delivery.body();
     if (integrity !== "") return wholeIf(integrity, new Response(body, head));
-    return new Response(destination === "" ? paced(body, exchange.pacer) : body, head);
+    return new Response(destination === "" ? paced(body, asked.pacer) : body, head);
   }
 
   #delivery(
-    exchange: Exchange,
+    asked: PageRequest,
     { host, port }: Line,
     asset: MeshPlan,
     covered: ByteRange,
@@ -291,12 +263,12 @@ export class MeshFirst extends Strategy {
       covered,
       port,
       hostGone: host.gone,
-      fetchRange: (bytes, signal) => fetch(requestFor(exchange.request, bytes, signal)),
-      fetchWhole: exchange.range
+      fetchRange: (bytes, signal) => fetch(requestFor(asked.request, bytes, signal)),
+      fetchWhole: asked.range
         ? undefined
-        : (signal) => fetch(requestFor(exchange.request, undefined, signal)),
-      onBytes: (source, bytes) => exchange.company.count(source, bytes),
-      onSurplus: (bytes) => exchange.company.countSurplus(bytes),
+        : (signal) => fetch(requestFor(asked.request, undefined, signal)),
+      onBytes: (source, bytes) => asked.company.count(source, bytes),
+      onSurplus: (bytes) => asked.company.countSurplus(bytes),
       onEnd,
     });
   }
@@ -309,7 +281,7 @@ export class MeshFirst extends Strategy {
    * @param untold A host that hears of the request with its answer.
    */
   async #fromOrigin(
-    exchange: Exchange,
+    asked: PageRequest,
     {
       range,
       line: given,
@@ -320,7 +292,7 @@ export class MeshFirst extends Strategy {
       readonly untold?: Promise<HostTab | undefined> | undefined;
     } = {},
   ): Promise<Response> {
-    const { request, company } = exchange;
+    const { request, company } = asked;
     const askedMs = performance.now();
     let line = given;
     try {
@@ -329,7 +301,7 @@ export class MeshFirst extends Strategy {
       const asIs = !range && !company.accompanied;
       const response = await fetch(asIs ? request : requestFor(request, range, company.gone));
       const passingMs = performance.now() - askedMs;
-      const port = untold ? sendWantLater(untold, { ...wantOf(exchange), passingMs }) : line?.port;
+      const port = untold ? sendWantLater(untold, { ...wantOf(asked), passingMs }) : line?.port;
       void untold?.then((host) => {
         if (host && port) line = { host, port };
       });
@@ -339,8 +311,8 @@ export class MeshFirst extends Strategy {
         onBytes: (source, bytes) => company.count(source, bytes),
         onEnd,
         onAgreed: (plan) => line && this.#agreed(line.host, plan),
-        pacer: request.destination === "" ? exchange.pacer : undefined,
-        takeOver: (asset, rest) => this.#delivery(exchange, line as Line, asset, rest, onEnd),
+        pacer: request.destination === "" ? asked.pacer : undefined,
+        takeOver: (asset, rest) => this.#delivery(asked, line as Line, asset, rest, onEnd),
       });
     } catch (error) {
       line?.port.postMessage({ type: "end", complete: false });
@@ -353,15 +325,6 @@ export class MeshFirst extends Strategy {
     this.#solitude.heard(client.id, alone, performance.now());
   }
 
-  /** Another origin's bytes only where that origin lets the site read them (rules R35, R36). */
-  #maySynthesise(
-    { crossOrigin, request }: Exchange,
-    { headers, length }: Parameters<typeof responseHead>[0],
-  ): boolean {
-    if (request.integrity !== "" && length > WHOLE_MAX_BYTES) return false;
-    return !crossOrigin || corsAllows(headers, self.location.origin);
-  }
-
   /** Resolves like `source`, or to `undefined` after reporting its failure. */
   async #attempt(source: () => Promise<Response | undefined>): Promise<Response | undefined> {
     try {
@@ -371,24 +334,4 @@ export class MeshFirst extends Strategy {
       return undefined;
     }
   }
-}
-
-/**
- * Whether a host may see the answer without having planned it: who reads a body with a digest waits for all of it, and
- * an open range says nothing of what is to come.
- */
-function showable({ request, range }: Pick<Exchange, "request" | "range">): boolean {
-  return request.integrity === "" && (!range || range.end !== undefined);
-}
-
-function wantOf({ request, handler, url, range, active }: Exchange): Want {
-  return {
-    nearcast: PROTOCOL_VERSION,
-    type: "want",
-    url,
-    clientId: (handler.event as FetchEvent).clientId,
-    destination: request.destination,
-    range,
-    active,
-  };
 }
