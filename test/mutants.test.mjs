@@ -43,7 +43,7 @@ const UNIT = {
   whole: ["sw/whole-body"],
 };
 
-const COMPARE = "return equalBytes(await sha256(pieceLeaf(piece, bytes)), expected);";
+const COMPARE = "return equalBytes(await pieceHash(piece, bytes), expected);";
 const REJECT = "if (!(await matchesHash(expected, piece, bytes))) return undefined;";
 
 /** What is changed where, and the tests that must notice. */
@@ -104,22 +104,22 @@ const MUTANTS = [
   [
     "only a prefix of the hash is compared",
     VERIFY,
-    "equalBytes(await sha256(pieceLeaf(piece, bytes)), expected)",
-    "equalBytes((await sha256(pieceLeaf(piece, bytes))).subarray(0, 2), expected.subarray(0, 2))",
+    "equalBytes(await pieceHash(piece, bytes), expected)",
+    "equalBytes((await pieceHash(piece, bytes)).subarray(0, 2), expected.subarray(0, 2))",
     "verify",
   ],
   [
     "only the beginning of a piece is hashed",
     VERIFY,
-    "pieceLeaf(piece, bytes)",
-    "pieceLeaf(piece, bytes.subarray(0, 1_024))",
+    "pieceHash(piece, bytes)",
+    "pieceHash(piece, bytes.subarray(0, 1_024))",
     "verify",
   ],
   [
     "an exception counts as accepted",
     VERIFY,
     COMPARE,
-    "try { if (expected.byteLength !== 32) throw new Error(); return equalBytes(await sha256(pieceLeaf(piece, bytes)), expected); } catch { return true; }",
+    "try { if (expected.byteLength !== 32) throw new Error(); return equalBytes(await pieceHash(piece, bytes), expected); } catch { return true; }",
     "verify",
   ],
   ["the verifier never answers", VERIFY, COMPARE, "return new Promise(() => undefined);", "verify"],

@@ -79,11 +79,15 @@ test("R33: two users share what is public and nothing else, whatever the kind of
   const cells = Object.entries(CASES).flatMap(([name, { by, unique = false }]) =>
     KINDS.filter((kind) => !(kind === "img" && by === "authorization")).map((kind) => {
       const host = kind.startsWith("cors") ? rig.cdn : "";
-      return { name, kind, by, unique, target: `${host}/lab/${kind}/${name}` };
+      return { name, kind, by, unique, base: `${host}/lab/${kind}` };
     }),
   );
-  const ask = (page, user) =>
-    Promise.all(cells.map((cell) => page.evaluate(look, { ...cell, user })));
+  const ask = (page, user, attempt = 0) =>
+    Promise.all(
+      cells.map(({ base, name, ...cell }) =>
+        page.evaluate(look, { ...cell, target: `${base}-${attempt}/${name}`, user }),
+      ),
+    );
   /**
    * What is the same in every browser: not the digest of an answer that the edge makes anew each time, and not
    * `type`, which a worker's answer to a CORS request has as "basic" (the one difference that rule R22 allows).
@@ -97,30 +101,38 @@ test("R33: two users share what is public and nothing else, whatever the kind of
   const twins = { A: await bare("A"), B: await bare("B") };
   const expected = { A: await ask(twins.A, "A"), B: await ask(twins.B, "B") };
   const pages = { A: await viewer("A") };
-  const rounds = [
-    ["A", await ask(pages.A, "A")],
-    ["A", await ask(pages.A, "A")],
-  ];
   const join = { target: "/lab/join/public", kind: "fetch" };
-  await pages.A.evaluate(look, join);
-  pages.B = await viewer("B");
-  await pages.B.evaluate(look, join);
-  await linked(pages.B, 1);
-  // B asks for what A has just announced. Sooner, everybody's copy comes from the origin: it is there before
-  // the index has attested it.
-  await soon(async () => {
-    const target = `/lab/join/public?${Math.random()}`;
-    const announced = () => rig.index.metric('nearcast_messages_total{type="announce"}');
-    const before = await announced();
-    await pages.A.evaluate(look, { target, kind: "fetch" });
-    await soon(async () => (await announced()) > before, "A announces what it holds");
-    await pages.B.evaluate(look, { target, kind: "fetch" });
-    return (await stats(pages.B)).bytes.mesh > 0;
-  }, "bytes from A");
-  const before = (await stats(pages.B)).bytes.mesh;
-  rounds.push(["B", await ask(pages.B, "B")], ["B", await ask(pages.B, "B")]);
-  const fromMesh = (await stats(pages.B)).bytes.mesh - before;
-  rounds.push(["A", await ask(pages.A, "A")]);
+  const openB = async () => {
+    await pages.A.evaluate(look, join);
+    const page = await viewer("B");
+    await page.evaluate(look, join);
+    await linked(page, 1);
+    // B asks for what A has just announced. Sooner, everybody's copy comes from the origin: it is there before
+    // the index has attested it.
+    await soon(async () => {
+      const target = `/lab/join/public?${Math.random()}`;
+      const announced = () => rig.index.metric('nearcast_messages_total{type="announce"}');
+      const before = await announced();
+      await pages.A.evaluate(look, { target, kind: "fetch" });
+      await soon(async () => (await announced()) > before, "A announces what it holds");
+      await page.evaluate(look, { target, kind: "fetch" });
+      return (await stats(page)).bytes.mesh > 0;
+    }, "bytes from A");
+    return page;
+  };
+  const rounds = [];
+  let fromMesh = 0;
+  // So near an origin may answer all of B's requests before a busy index does: the same again under other names.
+  for (let attempt = 0; attempt < 4 && fromMesh === 0; attempt++) {
+    rounds.push(["A", await ask(pages.A, "A", attempt)]);
+    rounds.push(["A", await ask(pages.A, "A", attempt)]);
+    pages.B ??= await openB();
+    const before = (await stats(pages.B)).bytes.mesh;
+    rounds.push(["B", await ask(pages.B, "B", attempt)]);
+    rounds.push(["B", await ask(pages.B, "B", attempt)]);
+    fromMesh = (await stats(pages.B)).bytes.mesh - before;
+    rounds.push(["A", await ask(pages.A, "A", attempt)]);
+  }
 
   const table = new Map();
   const problems = [];

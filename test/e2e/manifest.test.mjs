@@ -47,6 +47,7 @@ test("A7 (R7): signed active content is shared, byte for byte; unsigned never is
   for (const name of Object.keys(hashes)) {
     assert.equal((await fetchIn(seeder, `/media/${name}`)).hash, hashes[name]);
   }
+  for (const name of ["app.js", "lib.wasm"]) await holds(seeder, `/media/${name}`);
   const page = await open();
   await fetchIn(page, "/media/join.bin");
   await linked(page, 1);
