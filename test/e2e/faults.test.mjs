@@ -11,6 +11,7 @@ import {
   holds,
   linked,
   media,
+  meshed,
   openBlank,
   openRig,
   soon,
@@ -105,8 +106,9 @@ test("a server that forgot its key gives its viewers new ids, and they are linke
   // What one loads from now on, the other gets from it.
   await holds(pages[0], `/media/${segments[1]}`);
   await until(pages[1], () => window.nearcast.stats().links === 1);
+  rig.origin.throttle({ rateBytesPerS: 500_000, delayMs: 200 });
   await join(pages[1], 1);
-  await soon(async () => (await stats(pages[1])).bytes.mesh > 0, "bytes of the other viewer");
+  await meshed(pages[1]);
   for (const page of pages) assert.deepEqual(page.errors, []);
 });
 

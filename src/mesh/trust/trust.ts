@@ -244,7 +244,7 @@ export class Trust {
 
   #remember(window: AttestedWindow, freshUntilMs = Number.POSITIVE_INFINITY): TrustedAsset {
     const { assetId, attestation } = window;
-    const { url, length, headers } = attestation;
+    const { url, length, headers, issuedMs } = attestation;
     const sealed = window.seal !== undefined;
     if (!sealed && this.#mustSeal(url)) {
       throw new NearcastError("integrity/mismatch", "Cannot use attestation: its key is missing");
@@ -255,6 +255,9 @@ export class Trust {
       const windows = new LiveWindows(() => this.serverNowMs);
       asset = { assetId, url, length, headers, windows, freshUntilMs, sealed };
     }
+    // The same bytes under other headers, as a 304 brings them (RFC 9111 section 3.2): the latest word counts.
+    const known = [...asset.windows.values()].map((other) => other.attestation.issuedMs);
+    if (issuedMs > Math.max(...known)) asset.headers = headers;
     asset.windows.add(window);
     asset.freshUntilMs = freshUntilMs;
     this.#byUrl.delete(url);

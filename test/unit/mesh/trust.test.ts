@@ -175,6 +175,20 @@ describe("trust", () => {
     expect([live(), trust.find(asset.url)]).to.deep.equal([[], undefined]);
   });
 
+  it("Trust takes the headers of the latest attestation of a version, in whatever order they come", async () => {
+    const { trust, attest, accept } = await setUp();
+    const issued = async (issuedMs: number, value: string) => {
+      const [attestation] = await attest({ issuedMs, headers: [["x-note", value]] });
+      return attestation as Attestation;
+    };
+    const first = await issued(SERVER_MS - 2_000, "first");
+    const asset = await accept(first);
+    await accept(await issued(SERVER_MS - 1_000, "as a 304 said"));
+    await accept(first);
+    expect(trust.find(asset.url)?.assetId).to.equal(asset.assetId);
+    expect(trust.find(asset.url)?.headers).to.deep.equal([["x-note", "as a 304 said"]]);
+  });
+
   it("Trust.distrust() forgets the asset and asks nobody about it for ten minutes", async () => {
     const { trust, attest, device, accept } = await setUp();
     const [attestation] = await attest();
