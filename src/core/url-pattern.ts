@@ -34,6 +34,8 @@ export function absolutePattern(pattern: string, siteOrigin: string): string {
 }
 
 function split(pattern: string): { readonly origin?: string; readonly path: string } | undefined {
+  // Half of a character cannot be written in a URL.
+  if (/\p{Surrogate}/u.test(pattern)) return undefined;
   if (/^\/(?!\/)/.test(pattern)) return { path: pattern };
   const [, host = "", path = ""] = /^(https?:\/\/[^/*]+)(\/.*)$/is.exec(pattern) ?? [];
   return URL.canParse(host) ? { origin: new URL(host).origin, path } : undefined;

@@ -84,20 +84,20 @@ test("a server that forgot its key gives its viewers new ids, and they are linke
   const join = (page, segment) => fetchIn(page, `/media/${segments[segment]}`);
   for (const page of pages) await join(page, 0);
   await Promise.all(pages.map((page) => linked(page, 1)));
-  const known = () => pages[0].evaluate(() => window.nearcast.links()[0]?.peerId);
-  const before = await known();
+  const neighbour = (page) => page.evaluate(() => window.nearcast.links()[0]?.peerId);
+  const before = await Promise.all(pages.map(neighbour));
   await rig.index.kill();
   await until(pages[0], () => window.nearcast.stats().index !== "open");
   const startedMs = Date.now();
   await rig.index.start();
-  const renewed = (page) =>
+  const renewed = (page, at) =>
     until(
       page,
       (peerId) => {
         const [link] = window.nearcast.links();
         return window.nearcast.stats().index === "open" && link && link.peerId !== peerId;
       },
-      before,
+      before[at],
     );
   await Promise.all(pages.map(renewed));
   t.diagnostic(`back after ${Date.now() - startedMs} ms`);

@@ -39,6 +39,8 @@ interface AssetEntry extends TrustedAsset {
   readonly sealed: boolean;
   readonly windows: LiveWindows;
   headers: readonly Header[];
+  /** Server time at which they were attested. */
+  headersMs: number;
   freshUntilMs: number;
 }
 
@@ -172,6 +174,7 @@ export class Trust {
       throw new NearcastError("integrity/mismatch", "Cannot use attestation: the manifest differs");
     }
     asset.headers = attestation.headers;
+    asset.headersMs = attestation.issuedMs;
     return asset;
   }
 
@@ -253,11 +256,15 @@ export class Trust {
     if (asset?.assetId !== assetId) {
       if (asset) this.#byId.delete(asset.assetId);
       const windows = new LiveWindows(() => this.serverNowMs);
-      asset = { assetId, url, length, headers, windows, freshUntilMs, sealed };
+      const headersMs = issuedMs;
+      asset = { assetId, url, length, headers, headersMs, windows, freshUntilMs, sealed };
     }
-    // The same bytes under other headers, as a 304 brings them (RFC 9111 section 3.2): the latest word counts.
-    const known = [...asset.windows.values()].map((other) => other.attestation.issuedMs);
-    if (issuedMs > Math.max(...known)) asset.headers = headers;
+    // The same bytes under other headers, as a 304 brings them (RFC 9111 section 3.2): the latest word counts. What the
+    // index added to a publisher's headers stays.
+    if (issuedMs > asset.headersMs && !isFromManifest(attestation)) {
+      asset.headers = headers;
+      asset.headersMs = issuedMs;
+    }
     asset.windows.add(window);
     asset.freshUntilMs = freshUntilMs;
     this.#byUrl.delete(url);

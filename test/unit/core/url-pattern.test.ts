@@ -26,7 +26,15 @@ describe("url-pattern", () => {
   });
 
   it("absolutePattern() throws config/invalid for anything else", () => {
-    const wrong = ["", "media/**", "//cdn.example/**", "https://cdn.example", "ftp://a/", "**"];
+    const wrong = [
+      "/half-a-character-\ud800/**",
+      "",
+      "media/**",
+      "//cdn.example/**",
+      "https://cdn.example",
+      "ftp://a/",
+      "**",
+    ];
     for (const pattern of [
       ...wrong,
       "https://*.example/**",
