@@ -129,6 +129,7 @@ export class Participation {
         onProgress: (report) => this.#progress(report),
         onRequest: (report) => handlers.onRequest(report),
         onUsed: ({ assetId, from, to }) => this.#host?.used(assetId, from, to),
+        onChanged: ({ url }) => this.#host?.changed(url),
         onCrash: () => handlers.onCrash(),
         onRemoved: () => handlers.onRemoved(),
       },

@@ -288,6 +288,11 @@ export class MeshHost {
     this.#showing.learn(report);
   }
 
+  /** A page of the profile changes what the URL stands for. */
+  changed(url: string): void {
+    this.#library.disown(url);
+  }
+
   /** Bytes that a page received, for the server's operator. */
   countDelivered(bytes: DeliveredBytes): void {
     this.#tally.addDelivered(bytes);

@@ -69,6 +69,12 @@ export interface UsedReport extends Envelope {
   readonly to: number;
 }
 
+/** Worker → host tab: a page changes what the URL (canonical) stands for (RFC 9111 section 4.4). */
+export interface ChangedReport extends Envelope {
+  readonly type: "changed";
+  readonly url: string;
+}
+
 /** Worker → every page: something in the worker failed and nobody caught it. */
 export interface WorkerCrash extends Envelope {
   readonly type: "crash";

@@ -1,141 +1,22 @@
 /**
- * Verified pieces and their attestations on disk, bounded by bytes, least recently used windows first.
- *
- * Three idb-keyval stores (IndexedDB with relaxed durability: 1.1 ms a write, 0.6 ms a read of 256 KiB,
- * 2.5 times faster than Cache Storage both ways, see docs/decisions/0004): `assets` by URL, `windows` by
- * asset and window, `pieces` by asset, window and piece (`piece-records.ts`). The host tab writes; the worker only reads.
- * Nothing on a request's way ever waits for a write, and every storage failure is reported, never thrown at a
+ * Verified pieces and their attestations on disk, bounded by bytes, least recently used windows first. The host tab
+ * writes; nothing on a request's way ever waits for a write, and every storage failure is reported, never thrown at a
  * request.
  * @module
  */
+import { del, delMany, entries, get, promisifyRequest, set, setMany, update } from "idb-keyval";
+import { windowOf } from "../protocol/asset.js";
+import { PieceReader, type StoredAsset, type StoredWindow } from "./piece-reader.js";
 import {
-  del,
-  delMany,
-  entries,
-  get,
-  getMany,
-  promisifyRequest,
-  set,
-  setMany,
-  type UseStore,
-  update,
-} from "idb-keyval";
-import { PieceSet } from "../core/piece-set.js";
-import { type PieceRange, pieceCountOf, windowOf } from "../protocol/asset.js";
-import type { Attestation, Header } from "../protocol/attestation.js";
-import { WINDOW_PIECES } from "../protocol/limits.js";
-import { openStore } from "./open-store.js";
-import {
+  gapsBetween,
   haveTails,
-  joined,
   keysBelow,
-  pieceKey,
   recordsOf,
   type StoredPiece,
   tailsKey,
   windowKey,
   withTails,
 } from "./piece-records.js";
-
-export type { StoredPiece } from "./piece-records.js";
-
-/** What is known of one asset. */
-export interface StoredAsset {
-  readonly assetId: string;
-  readonly url: string;
-  readonly length: number;
-  readonly headers: readonly Header[];
-  /** End of its last window, in this device's clock; other windows may end before. */
-  readonly expiresMs: number;
-}
-
-/** One window on disk: its attestation and which of its pieces are there. */
-export interface StoredWindow {
-  readonly assetId: string;
-  readonly attestation: Attestation;
-  /** Key of a sealed asset: without it what is held could not be shared any more. */
-  readonly seal?: string | undefined;
-  /** End of the attestation in this device's clock, which is all that the worker has. */
-  readonly expiresMs: number;
-  /** Bits of the window's pieces, see `PieceSet.toBits`. */
-  readonly bits: Uint8Array;
-  readonly bytes: number;
-  readonly usedMs: number;
-}
-
-/** Reading side, shared by worker and host. A failed read is a miss, told to `onError`. */
-export class PieceReader {
-  protected readonly assets: UseStore;
-  protected readonly windows: UseStore;
-  protected readonly pieces: UseStore;
-  protected readonly onError: (error: unknown) => void;
-
-  constructor({ onError }: { onError: (error: unknown) => void }) {
-    this.assets = openStore("assets");
-    this.windows = openStore("windows");
-    this.pieces = openStore("pieces");
-    this.onError = onError;
-  }
-
-  /** The asset behind a canonical URL if it is known and fresh at `nowMs`. */
-  async findAsset(url: string, nowMs: number): Promise<StoredAsset | undefined> {
-    const asset = await this.attempt(() => get<StoredAsset>(url, this.assets));
-    return asset !== undefined && asset.expiresMs > nowMs ? asset : undefined;
-  }
-
-  /** The windows of `[from, to)` if every piece of that range is on disk and fresh at `nowMs`, else `undefined`. */
-  async holds(
-    asset: StoredAsset,
-    { from, to }: PieceRange,
-    nowMs: number,
-  ): Promise<StoredWindow[] | undefined> {
-    if (from >= to) return [];
-    const keys: string[] = [];
-    for (let window = windowOf(from); window <= windowOf(to - 1); window++) {
-      keys.push(windowKey(asset.assetId, window));
-    }
-    const found = await this.attempt(() => getMany<StoredWindow | undefined>(keys, this.windows));
-    const windows = (found ?? []).flatMap((window) =>
-      window !== undefined && window.expiresMs > nowMs ? [window] : [],
-    );
-    const have = new PieceSet(pieceCountOf(asset.length));
-    for (const { bits, attestation } of windows) {
-      have.addBits(bits, attestation.window * WINDOW_PIECES);
-    }
-    return have.hasRange(from, to) ? windows : undefined;
-  }
-
-  /** Pieces of `[from, to)` that are on disk with their right length, in order. */
-  async readPieces(
-    assetId: string,
-    length: number,
-    from: number,
-    to: number,
-  ): Promise<StoredPiece[]> {
-    const pieces = Array.from({ length: to - from }, (_, index) => from + index);
-    const windows = [...new Set(pieces.map(windowOf))];
-    const keys = [
-      ...pieces.map((piece) => pieceKey(assetId, piece)),
-      ...windows.map((window) => tailsKey(windowKey(assetId, window))),
-    ];
-    const found = await this.attempt(() => getMany<unknown>(keys, this.pieces));
-    const tails = found?.splice(pieces.length);
-    return pieces.flatMap((piece, index) => {
-      const ofWindow = tails?.[windows.indexOf(windowOf(piece))];
-      const bytes = joined(length, piece, found?.[index], ofWindow);
-      return bytes ? [{ piece, bytes }] : [];
-    });
-  }
-
-  protected async attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
-    try {
-      return await work();
-    } catch (error) {
-      this.onError(error);
-      return undefined;
-    }
-  }
-}
 
 /**
  * Written in one go. The page can do nothing else meanwhile, not even ask for its next bytes: a window of 64 took
@@ -180,7 +61,7 @@ export class PieceStore extends PieceReader {
     return this.#bytes;
   }
 
-  /** Reads what earlier pages left; expired windows are removed. Call once, first. */
+  /** Reads what earlier pages left; what expired or belongs to no window is removed. Call once, first. */
   async load(nowMs: number): Promise<StoredWindow[]> {
     const all = await this.attempt(() => entries<string, StoredWindow>(this.windows));
     const fresh: StoredWindow[] = [];
@@ -190,6 +71,7 @@ export class PieceStore extends PieceReader {
       if (window.attestation.expiresMs > nowMs) fresh.push(window);
       else void this.#enqueue(() => this.#evict(key));
     }
+    if (all) void this.#enqueue(() => this.#sweep(all.map(([key]) => key)));
     void this.#enqueue(() => this.#forgetExpiredAssets(nowMs));
     return fresh;
   }
@@ -254,6 +136,15 @@ export class PieceStore extends PieceReader {
     void this.#enqueue(() => this.#evict(windowKey(assetId, window)));
   }
 
+  /** Takes back what the URL stands for, and removes all of the asset. */
+  forget(url: string, assetId: string): void {
+    void this.#enqueue(async () => {
+      await del(url, this.assets);
+      const ofAsset = [...this.#entries.keys()].filter((key) => key.startsWith(`${assetId} `));
+      for (const key of ofAsset) await this.#evict(key);
+    });
+  }
+
   /** Resolves when everything asked so far is on disk (or has failed). */
   async settled(): Promise<void> {
     await this.#queue;
@@ -263,6 +154,13 @@ export class PieceStore extends PieceReader {
     const all = await entries<string, StoredAsset>(this.assets);
     const expired = all.filter(([, asset]) => asset.expiresMs <= nowMs).map(([url]) => url);
     await delMany(expired, this.assets);
+  }
+
+  async #sweep(windows: readonly string[]): Promise<void> {
+    await this.pieces("readwrite", (store) => {
+      for (const gap of gapsBetween(windows)) store.delete(gap);
+      return promisifyRequest(store.transaction);
+    });
   }
 
   async #makeRoom(addedBytes: number, sparedKey: string): Promise<void> {

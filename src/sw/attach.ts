@@ -6,6 +6,7 @@
 import { Route, Router } from "workbox-routing";
 import { type UrlMatcher, urlMatcher } from "../core/url-pattern.js";
 import { mayAccelerate, mayWatch } from "../engine/rules/sharing-policy.js";
+import { canonicalUrl } from "../protocol/asset.js";
 import { PROTOCOL_VERSION } from "../protocol/limits.js";
 import {
   isEnvelope,
@@ -16,6 +17,7 @@ import {
 import { loadWorkerConfig, saveWorkerConfig } from "../store/worker-config-store.js";
 
 import { DISK_MS } from "./answer/disk-patience.js";
+import { changes, isUnsafe } from "./changes.js";
 import { MeshFirst, type MeshFirstOptions } from "./mesh-first.js";
 import { isNetworkError } from "./origin/network-error.js";
 import { reportPlaylist } from "./origin/playlists.js";
@@ -77,6 +79,17 @@ export function attach({ route = true, claim = false, ...options }: AttachOption
     event.waitUntil(saveWorkerConfig(hello.config).catch(report));
     // A page that was loaded past its worker (first visit, forced reload) is taken over now.
     if (claim) event.waitUntil(self.clients.claim().catch(report));
+  });
+
+  self.addEventListener("fetch", (event) => {
+    const { request } = event;
+    if (!isUnsafe(request)) return;
+    const note = async () => {
+      if (!config) await loaded;
+      if (!config || !wanted(config, request.url)) return;
+      await changes.note(canonicalUrl(request.url, config.stripParams));
+    };
+    event.waitUntil(note().catch(report));
   });
 
   if (!route) return;

@@ -10,7 +10,7 @@ import { type ByteRange, piecesOfBytes } from "../protocol/asset.js";
 import { OPEN_RANGE_MAX_BYTES, PROTOCOL_VERSION } from "../protocol/limits.js";
 import { isFromManifest } from "../protocol/manifest.js";
 import type { HostMessage, PaceQuestion } from "../protocol/worker-messages.js";
-import { PieceReader } from "../store/piece-store.js";
+import { PieceReader } from "../store/piece-reader.js";
 import { Delivery } from "./answer/delivery.js";
 import { DiskPatience } from "./answer/disk-patience.js";
 import { storedBody } from "./answer/from-store.js";
@@ -18,6 +18,7 @@ import { paced } from "./answer/paced.js";
 import { RequestMeter } from "./answer/request-meter.js";
 import { type ResponseHead, responseHead } from "./answer/response-head.js";
 import { wholeIf } from "./answer/whole-body.js";
+import { changes } from "./changes.js";
 import { Companies, companyKey } from "./company.js";
 import { cappedRange, type MeshPlan, type OriginPlan, observed } from "./origin/pass-through.js";
 import {
@@ -104,6 +105,7 @@ export class MeshFirst extends Strategy {
   }
 
   async #answer(asked: PageRequest): Promise<Response> {
+    if (changes.recent(asked.url)) return this.#fromOrigin(asked);
     return (
       (await this.#attempt(() => this.#fromStore(asked))) ??
       (await this.#attempt(() => this.#fromMesh(asked))) ??

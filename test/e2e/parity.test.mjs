@@ -1,7 +1,9 @@
 /** What the page sees is what it would have seen without Nearcast, whoever brings the bytes. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { EventEmitter, once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import test from "node:test";
 import {
@@ -21,7 +23,7 @@ const folder = dirname(media.hls);
 const segments = readdirSync(join(media.dir, folder), { recursive: true })
   .filter((name) => /\.(m4v|m4s|ts)$/.test(name))
   .map((name) => join(folder, name));
-const [first, second, third] = segments;
+const [first, second, third, posted] = segments;
 const url = (path) => `/media/${path}`;
 const bytes = (range) => ({ headers: { range: `bytes=${range}` } });
 
@@ -36,11 +38,12 @@ const REQUESTS = {
   "a suffix range (untouched)": [url(first), bytes("-500")],
   "two ranges (untouched)": [url(first), bytes("0-9,20-29")],
   "HEAD (untouched)": [url(first), { method: "HEAD" }],
-  "POST (untouched)": [url(first), { method: "POST", body: "x" }],
+  // What a page posts to is not shared for a while.
+  "POST (untouched)": [url(posted), { method: "POST", body: "x" }],
   "a conditional request (untouched)": [url(first), { headers: { "if-none-match": '"x"' } }],
   "cache: no-store (untouched)": [url(first), { cache: "no-store" }],
   "cache: reload (untouched)": [url(first), { cache: "reload" }],
-  "cache: no-cache": [url(first), { cache: "no-cache" }],
+  "cache: no-cache (untouched)": [url(first), { cache: "no-cache" }],
   "cache: only-if-cached (untouched)": [
     url("never/asked.ts"),
     { cache: "only-if-cached", mode: "same-origin" },
@@ -121,6 +124,48 @@ test("status, headers and bytes are the origin's own: passed through, from peers
     assert.deepEqual(answer, expected[what], `from the store: ${what}`);
   }
   assert.deepEqual([...seeder.errors, ...page.errors], []);
+});
+
+test("what a page changes itself is the origin's own from then on, for the pages to come as well", async (t) => {
+  const root = mkdtempSync(join(tmpdir(), "nearcast-parity-"));
+  t.after(() => rmSync(root, { recursive: true }));
+  const version = (number) => Buffer.alloc(200_000, number);
+  const hashOf = (number) => createHash("sha256").update(version(number)).digest("hex");
+  const changes = [];
+  const write = () => writeFileSync(join(root, "note.bin"), version(changes.length));
+  write();
+  const rig = await openRig({
+    root,
+    intercept({ method }, res) {
+      // Fresh for shared caches alone: the browser's own would not forget it either.
+      const headers = {
+        "cache-control": "s-maxage=3600",
+        "content-length": 200_000,
+        etag: `"${changes.length}"`,
+      };
+      if (method === "GET" || method === "HEAD") {
+        res.writeHead(200, headers).end(method === "GET" ? version(changes.length) : undefined);
+      } else {
+        changes.push(method);
+        write();
+        res.writeHead(204).end();
+      }
+      return true;
+    },
+  });
+  t.after(() => rig.close());
+  const note = url("note.bin");
+  const page = await openBlank(await rig.profile(), rig);
+  await holds(page, note);
+  for (const method of ["PUT", "DELETE", "POST"]) {
+    assert.equal((await fetchIn(page, note, { method })).status, 204);
+    assert.equal((await fetchIn(page, note)).hash, hashOf(changes.length), `after ${method}`);
+  }
+  assert.deepEqual(changes, ["PUT", "DELETE", "POST"]);
+  await page.reload();
+  await page.evaluate(() => window.ready);
+  assert.equal((await fetchIn(page, note)).hash, hashOf(3), "after a reload");
+  assert.deepEqual(page.errors, []);
 });
 
 test("another origin's files: readable with CORS and only what CORS shows, untouched without", async (t) => {

@@ -17,7 +17,8 @@ import { Trust, type TrustedAsset } from "../../src/mesh/trust/trust.js";
 import type { Uploader } from "../../src/mesh/uploads/uploader.js";
 import { type PieceRange, pieceCountOf } from "../../src/protocol/asset.js";
 import { type VerifiedPiece, verifyPiece } from "../../src/protocol/verify.js";
-import type { PieceStore, StoredPiece } from "../../src/store/piece-store.js";
+import type { StoredPiece } from "../../src/store/piece-records.js";
+import type { PieceStore } from "../../src/store/piece-store.js";
 import type { TestAsset } from "./assets.js";
 import { seeded } from "./random.js";
 
@@ -49,6 +50,7 @@ export function makeLibrary() {
   const announced: number[] = [];
   const store = {
     load: async () => [],
+    forget: () => undefined,
     saveAsset: () => undefined,
     savePieces: (_window: unknown, pieces: readonly StoredPiece[]) => {
       for (const { piece, bytes } of pieces) stored.set(piece, bytes.slice());

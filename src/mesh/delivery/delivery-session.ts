@@ -353,7 +353,7 @@ export class DeliverySession {
         void this.#learner.learn(message.piece, message.bytes).catch(this.#options.onError);
         return;
       case "origin-end":
-        if (message.corrupt) this.#options.trust.distrust(this.url);
+        if (message.corrupt) this.#options.library.disown(this.url);
         return this.#options.run(
           this.#options.planner.originEnded(this.id, message.complete, this.#options.now()),
         );

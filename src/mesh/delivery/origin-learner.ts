@@ -34,12 +34,12 @@ export class OriginLearner {
 
   /** The origin sent a piece; `bytes` belong to this object from now on. */
   async learn(piece: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    const { url, trust, library, onLearned } = this.#options;
+    const { url, library, onLearned } = this.#options;
     const asset = this.#options.asset();
     const window = asset?.windows.get(windowOf(piece));
     if (!asset || !window) return this.#keep(asset, piece, bytes);
     const verified = await verifyPiece(window, piece, bytes);
-    if (!verified) return trust.distrust(url);
+    if (!verified) return library.disown(url);
     library.add(asset, verified);
     onLearned(verified);
   }

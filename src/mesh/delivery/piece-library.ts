@@ -9,7 +9,8 @@ import type { AttestedWindow } from "../../protocol/attestation.js";
 import { PIECE_BYTES, WINDOW_PIECES } from "../../protocol/limits.js";
 import { type OutgoingPiece, toPeer } from "../../protocol/seal.js";
 import { type VerifiedPiece, verifyPiece } from "../../protocol/verify.js";
-import type { PieceStore, StoredPiece } from "../../store/piece-store.js";
+import type { StoredPiece } from "../../store/piece-records.js";
+import type { PieceStore } from "../../store/piece-store.js";
 import type { Trust, TrustedAsset } from "../trust/trust.js";
 
 export interface LibraryHandlers {
@@ -74,7 +75,10 @@ export class PieceLibrary {
 
   /** Takes over what earlier pages of this profile stored. */
   async load(): Promise<void> {
-    for (const { attestation, bits, seal } of await this.#store.load(this.#trust.serverNowMs)) {
+    const stored = await this.#store.load(this.#trust.serverNowMs);
+    // Of two versions of a URL the latest attested is the one that it stands for.
+    stored.sort((a, b) => a.attestation.issuedMs - b.attestation.issuedMs);
+    for (const { attestation, bits, seal } of stored) {
       const asset = await this.#trust.restore(attestation, seal);
       if (asset) this.have(asset).addBits(bits, attestation.window * WINDOW_PIECES);
     }
@@ -133,6 +137,22 @@ export class PieceLibrary {
   holdsWindow(asset: TrustedAsset, window: number): boolean {
     const { from, to } = piecesOfWindow(window, asset.length);
     return this.have(asset).hasRange(from, to);
+  }
+
+  /**
+   * What is held of a URL is not what it stands for: this viewer's origin says otherwise, or its page has changed it.
+   * Nothing of it is shown or shared any more, by the pages to come neither.
+   */
+  disown(url: string): void {
+    const asset = this.#trust.distrust(url);
+    if (!asset) return;
+    const { assetId } = asset;
+    const have = this.have(asset);
+    for (let piece = 0; piece < have.pieceCount; piece++) {
+      if (have.delete(piece)) this.#forget(keyOf(assetId, piece));
+    }
+    this.#handlers.onGone(assetId);
+    this.#store.forget(url, assetId);
   }
 
   /** The store evicted a window: what is not in memory is gone. */

@@ -6,6 +6,7 @@
 import { NearcastError } from "../../core/errors.js";
 import { PROTOCOL_VERSION } from "../../protocol/limits.js";
 import {
+  type ChangedReport,
   isEnvelope,
   type PaceQuestion,
   type PageHello,
@@ -25,6 +26,7 @@ export interface BridgeHandlers {
   onProgress(report: ProgressReport): void;
   onRequest(report: RequestReport): void;
   onUsed(report: UsedReport): void;
+  onChanged(report: ChangedReport): void;
   /** Something in the worker failed uncaught. */
   onCrash(): void;
   /** The worker has removed itself for good. */
@@ -129,6 +131,7 @@ export class WorkerBridge {
     else if (data.type === "progress") this.#handlers.onProgress(data as ProgressReport);
     else if (data.type === "request") this.#handlers.onRequest(data as RequestReport);
     else if (data.type === "used") this.#handlers.onUsed(data as UsedReport);
+    else if (data.type === "changed") this.#handlers.onChanged(data as ChangedReport);
     else if (data.type === "crash") this.#handlers.onCrash();
     else if (data.type === "removed") this.#handlers.onRemoved();
   }

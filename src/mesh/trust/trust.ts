@@ -223,12 +223,18 @@ export class Trust {
     return (this.#refusals.get(url) ?? 0) > this.#nowMs();
   }
 
-  /** This viewer's own origin bytes differ from the attested ones: personal, stale or watermarked. */
-  distrust(url: string): void {
+  /**
+   * For ten minutes nobody is believed about the URL: this viewer's own origin bytes differ from the attested ones
+   * (personal, stale or watermarked), or its page has changed it.
+   *
+   * @returns The asset that it stood for.
+   */
+  distrust(url: string): TrustedAsset | undefined {
     const asset = this.#byUrl.get(url);
     this.#byUrl.delete(url);
     if (asset) this.#byId.delete(asset.assetId);
     this.refuse(url, { reason: "mismatch", retryMs: 600_000 });
+    return asset;
   }
 
   async #checkSignature(attestation: Attestation): Promise<void> {

@@ -8,7 +8,7 @@ import { NearcastError } from "../../core/errors.js";
 import { type ByteRange, bytesOfPiece, piecesOfBytes, windowOf } from "../../protocol/asset.js";
 import { WINDOW_PIECES } from "../../protocol/limits.js";
 import { matchesHash } from "../../protocol/verify.js";
-import type { PieceReader, StoredAsset, StoredWindow } from "../../store/piece-store.js";
+import type { PieceReader, StoredAsset, StoredWindow } from "../../store/piece-reader.js";
 import { bodyStartOf, PieceCutter, readRange } from "../origin/origin-reader.js";
 
 /** Pieces read in one transaction: 512 KiB. */

@@ -3,12 +3,9 @@ import { PieceLibrary } from "../../../src/mesh/delivery/piece-library.js";
 import { Trust } from "../../../src/mesh/trust/trust.js";
 import type { Attestation } from "../../../src/protocol/attestation.js";
 import { PIECE_BYTES, WINDOW_PIECES } from "../../../src/protocol/limits.js";
-import type {
-  PieceStore,
-  StoredAsset,
-  StoredPiece,
-  StoredWindow,
-} from "../../../src/store/piece-store.js";
+import type { StoredAsset, StoredWindow } from "../../../src/store/piece-reader.js";
+import type { StoredPiece } from "../../../src/store/piece-records.js";
+import type { PieceStore } from "../../../src/store/piece-store.js";
 import { makeAsset, type TestAsset } from "../../support/assets.js";
 import { withFakeTimers } from "../../support/fake-timers.js";
 import { sameBytes } from "../../support/waiting.js";
@@ -24,9 +21,11 @@ async function setUp(
   const onDisk = new Map<number, Uint8Array<ArrayBuffer>>();
   const saved: { window: Omit<StoredWindow, "usedMs">; pieces: readonly StoredPiece[] }[] = [];
   const savedAssets: StoredAsset[] = [];
+  const forgotten: string[] = [];
   const reads: number[] = [];
   const store = {
     load: async () => stored,
+    forget: (url: string, assetId: string) => void forgotten.push(`${url} ${assetId}`),
     saveAsset: (record: StoredAsset) => void savedAssets.push(record),
     savePieces: (window: Omit<StoredWindow, "usedMs">, pieces: readonly StoredPiece[]) => {
       saved.push({ window, pieces });
@@ -54,7 +53,19 @@ async function setUp(
   const trusted = await trust.restore(asset.attestations[0] as Attestation);
   for (const attestation of asset.attestations) await trust.restore(attestation);
   if (!trusted) throw new Error("the test's asset is trusted");
-  return { library, trust, trusted, clock, onDisk, saved, savedAssets, reads, added, gone };
+  return {
+    library,
+    trust,
+    trusted,
+    clock,
+    onDisk,
+    saved,
+    savedAssets,
+    forgotten,
+    reads,
+    added,
+    gone,
+  };
 }
 
 describe("piece-library", () => {
@@ -91,6 +102,41 @@ describe("piece-library", () => {
     reads.length = 0;
     expect(await library.read(trusted, 1)).to.equal(undefined);
     expect(reads, "what is not held is not looked for").to.deep.equal([]);
+  });
+
+  it("PieceLibrary.disown() holds, shows and shares nothing of the URL any more", async () => {
+    const asset = await makeAsset(3 * PIECE_BYTES);
+    const { library, trust, trusted, gone, forgotten, saved } = await setUp(asset);
+    library.add(trusted, await asset.verified(1));
+    library.disown(asset.url);
+    library.disown("https://site.example/unknown");
+    expect(gone).to.deep.equal([asset.assetId]);
+    expect(forgotten).to.deep.equal([`${asset.url} ${asset.assetId}`]);
+    expect([...library.holdings()]).to.deep.equal([]);
+    expect(library.have(trusted).size).to.equal(0);
+    expect(await library.read(trusted, 1), "neither from memory").to.equal(undefined);
+    expect(await library.readForPeer(asset.assetId, 1)).to.equal(undefined);
+    expect(trust.refused(asset.url)).to.equal(true);
+    library.flush();
+    expect(saved, "what waited to be written is dropped").to.deep.equal([]);
+  });
+
+  it("PieceLibrary.load() takes of two versions of a URL the one that was attested last", async () => {
+    const issued = (seed: number, issuedMs: number) =>
+      makeAsset(PIECE_BYTES, { seed, fields: { issuedMs } });
+    const versions = [await issued(1, NOW_MS - 1), await issued(2, NOW_MS - 2)];
+    const other = await makeAsset(10, { seed: 3, fields: { url: "https://site.example/other" } });
+    for (const order of [versions, versions.toReversed()]) {
+      const stored = order.map(({ assetId, attestations: [attestation] }): StoredWindow => {
+        if (!attestation) throw new Error("one window");
+        const { expiresMs } = attestation;
+        const bits = new Uint8Array([0b1000_0000]);
+        return { assetId, attestation, expiresMs, bits, bytes: PIECE_BYTES, usedMs: 0 };
+      });
+      const { library, trust } = await setUp(other, stored);
+      await library.load();
+      expect(trust.find(versions[0]?.url ?? "")?.assetId).to.equal(versions[0]?.assetId);
+    }
   });
 
   it("PieceLibrary writes the pieces of a window together, with its bit map", async () => {

@@ -3,7 +3,8 @@ import { clear, createStore, del, keys, set, values } from "idb-keyval";
 import { PieceSet } from "../../../src/core/piece-set.js";
 import { piecesOfWindow, windowOf } from "../../../src/protocol/asset.js";
 import { PIECE_BYTES, WINDOW_PIECES } from "../../../src/protocol/limits.js";
-import { PieceStore, type StoredAsset } from "../../../src/store/piece-store.js";
+import { forgetStored, type StoredAsset } from "../../../src/store/piece-reader.js";
+import { PieceStore } from "../../../src/store/piece-store.js";
 import { makeAsset, type TestAsset } from "../../support/assets.js";
 import { sameBytes } from "../../support/waiting.js";
 
@@ -285,6 +286,68 @@ describe("piece-store", () => {
     expect(await next.readPieces(young.assetId, 10, 0, 1)).to.have.length(1);
     expect(await next.findAsset(old.url, 0)).to.equal(undefined);
     expect(await next.findAsset(young.url, 0)).to.not.equal(undefined);
+  });
+
+  it("PieceStore.load() sweeps away the pieces of windows that never got their record", async () => {
+    const { make, save } = await setUp();
+    const pieces = createStore("nearcast-pieces", "pieces");
+    const assets = await Promise.all([1, 2, 3].map((seed) => makeAsset(200_000, { seed })));
+    for (const asset of assets) await save(asset, [0, 2]);
+    const [first, kept, last] = assets.map(({ assetId }) => assetId).sort();
+    for (const id of [first, last])
+      await del(`${id} 0`, createStore("nearcast-windows", "windows"));
+    await set(`${kept} 1 64`, new Uint8Array(9), pieces);
+    await set("a record of an earlier format", new Uint8Array(9), pieces);
+    const next = make();
+    await next.load(NOW_MS);
+    await next.settled();
+    expect(await keys(pieces)).to.deep.equal([`${kept} 0 0`, `${kept} 0 2`, `${kept} 0 tails`]);
+    await del(`${kept} 0`, createStore("nearcast-windows", "windows"));
+    const empty = make();
+    await empty.load(NOW_MS);
+    await empty.settled();
+    expect(await keys(pieces)).to.deep.equal([]);
+  });
+
+  it("PieceStore.forget() removes what a URL stood for, with all its windows, and nothing else", async () => {
+    const { store, save, evicted } = await setUp();
+    const asset = await makeAsset((WINDOW_PIECES + 1) * PIECE_BYTES);
+    const other = await makeAsset(10, { seed: 2, fields: { url: "https://site.example/other" } });
+    for (const { assetId, url, length, headers } of [asset, other]) {
+      store.saveAsset({ assetId, url, length, headers, expiresMs: EXPIRES_MS });
+    }
+    await save(asset, [0]);
+    await save(asset, [WINDOW_PIECES]);
+    await save(other, [0]);
+    store.forget(asset.url, asset.assetId);
+    await store.settled();
+    expect(evicted).to.deep.equal([`${asset.assetId} 0`, `${asset.assetId} 1`]);
+    expect(await store.findAsset(asset.url, NOW_MS)).to.equal(undefined);
+    expect(await store.findAsset(other.url, NOW_MS)).to.deep.equal(assetOf(other));
+    expect(await store.readPieces(other.assetId, other.length, 0, 1)).to.have.length(1);
+    expect(await keys(createStore("nearcast-pieces", "pieces"))).to.deep.equal([
+      `${other.assetId} 0 0`,
+    ]);
+  });
+
+  it("forgetStored() takes a URL back where no host is, for the pages to come as well", async () => {
+    const { store, save, make } = await setUp();
+    const asset = await makeAsset((WINDOW_PIECES + 1) * PIECE_BYTES);
+    const other = await makeAsset(10, { seed: 2, fields: { url: "https://site.example/other" } });
+    for (const stored of [asset, other]) store.saveAsset(assetOf(stored));
+    await save(asset, [0]);
+    await save(asset, [WINDOW_PIECES]);
+    await save(other, [0]);
+    await forgetStored(asset.url);
+    await forgetStored("https://site.example/unknown");
+    expect(await store.findAsset(asset.url, NOW_MS)).to.equal(undefined);
+    const next = make();
+    const windows = await next.load(NOW_MS);
+    await next.settled();
+    expect(windows.map(({ assetId }) => assetId)).to.deep.equal([other.assetId]);
+    expect(await keys(createStore("nearcast-pieces", "pieces"))).to.deep.equal([
+      `${other.assetId} 0 0`,
+    ]);
   });
 
   it("PieceStore.remove() removes one window and leaves the others", async () => {

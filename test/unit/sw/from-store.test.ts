@@ -1,7 +1,8 @@
 import { expect } from "chai";
 import { type ByteRange, bytesOfPiece } from "../../../src/protocol/asset.js";
 import { PIECE_BYTES } from "../../../src/protocol/limits.js";
-import { PieceReader, type StoredPiece } from "../../../src/store/piece-store.js";
+import { PieceReader } from "../../../src/store/piece-reader.js";
+import type { StoredPiece } from "../../../src/store/piece-records.js";
 import { storedBody } from "../../../src/sw/answer/from-store.js";
 import { makeAsset } from "../../support/assets.js";
 import { fakeOrigin, type OriginOptions } from "../../support/origins.js";
