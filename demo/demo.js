@@ -1,5 +1,5 @@
 /** The demo page: puts the parts together. It uses Nearcast as any site would, through the script tag and `window.nearcast`. */
-import { connect, describeState } from "./parts/connect.js";
+import { connect, describeState, isPaused } from "./parts/connect.js";
 import { MeshPicture } from "./parts/mesh-picture.js";
 import { Player } from "./parts/player.js";
 import { RequestLog } from "./parts/request-log.js";
@@ -73,14 +73,19 @@ function wireButtons(nearcast) {
   byTestId("second-window").addEventListener("click", () => {
     window.open(location.href, "_blank", "popup,width=1180,height=860");
   });
-  const pause = byTestId("pause");
-  pause.disabled = nearcast.stats().role === "off";
-  pause.addEventListener("click", () => {
-    const paused = pause.ariaPressed !== "true";
-    paused ? nearcast.pause() : nearcast.resume();
-    pause.ariaPressed = String(paused);
-    pause.textContent = paused ? "Resume sharing" : "Pause sharing";
+  byTestId("pause").addEventListener("click", () => {
+    isPaused(nearcast.stats()) ? nearcast.resume() : nearcast.pause();
   });
+}
+
+/** Another tab may have paused, or this one on an earlier visit. */
+function showPause(stats) {
+  const pause = byTestId("pause");
+  const paused = isPaused(stats);
+  pause.disabled = stats.role === "off" && !paused;
+  pause.ariaPressed = String(paused);
+  const text = paused ? "Resume sharing" : "Pause sharing";
+  if (pause.textContent !== text) pause.textContent = text;
 }
 
 /** Everything on the panel comes from `stats()`, `links()` and the events. */
@@ -92,10 +97,11 @@ function wirePanel(nearcast) {
   const status = byTestId("status");
   const refresh = () => {
     const stats = nearcast.stats();
-    const text = describeState(stats, byTestId("pause").ariaPressed === "true");
+    const text = describeState(stats);
     // The same words again would make screen readers repeat them.
     if (status.textContent !== text) status.textContent = text;
     status.dataset.state = stats.role === "off" ? "off" : stats.links > 0 ? "sharing" : "alone";
+    showPause(stats);
     totals.show(stats.bytes);
     picture.update(stats, nearcast.links?.() ?? []);
   };

@@ -4,8 +4,9 @@
  */
 export { type ErrorCode, NearcastError } from "./core/errors.js";
 export type { UploadRule } from "./engine/uploads/manners.js";
+export type { LinkInfo, NearcastEvents, RequestInfo } from "./events.js";
 export type { JoinToken } from "./mesh/signaling/join-token.js";
-export { type LinkInfo, Nearcast } from "./nearcast.js";
+export { Nearcast } from "./nearcast.js";
 export type { Consent, NearcastOptions, Privacy } from "./options.js";
 export type { NearcastStats, Role } from "./page-counts.js";
 export { start } from "./start.js";

@@ -6,6 +6,7 @@
 import { ConsentAnswer } from "./consent.js";
 import { NearcastError } from "./core/errors.js";
 import { CrashGuard } from "./crash-guard.js";
+import { type LinkInfo, type NearcastEvents, NearcastTarget } from "./events.js";
 import type { MeshHost } from "./mesh/host.js";
 import type { PeerLink } from "./mesh/links/peer-link.js";
 import { AllPlayback } from "./mesh/playback/all-playback.js";
@@ -25,16 +26,6 @@ export interface NearcastCode {
   readonly loadPlaylistReader: LoadPlaylistReader;
 }
 
-/** One open link, as {@link Nearcast.links} shows it. */
-export interface LinkInfo {
-  readonly peerId: string;
-  /** 0 same public address, 1 same network prefix, 2 the rest. */
-  readonly distance: 0 | 1 | 2;
-  readonly rttMs: number | undefined;
-  readonly bytesReceived: number;
-  readonly bytesSent: number;
-}
-
 declare global {
   interface Window {
     /** The instance of this page, once `start()` or the script made it. */
@@ -46,11 +37,8 @@ const STATS_INTERVAL_MS = 1_000;
 /** How often a page that the operator switched off asks whether it still is. */
 const ASK_OPERATOR_MS = 30_000;
 
-/**
- * Nearcast in one page. Events (`CustomEvent`): `stats` (detail: {@link NearcastStats}, at most once a
- * second), `link`, `request`, `error`, `consent` (detail: the viewer's answer).
- */
-export class Nearcast extends EventTarget {
+/** Nearcast in one page. What it tells is in {@link NearcastEvents}. */
+export class Nearcast extends NearcastTarget {
   readonly #config: NearcastConfig;
   readonly #code: NearcastCode;
   readonly #page = new AbortController();
@@ -141,9 +129,9 @@ export class Nearcast extends EventTarget {
 
   /** What happened since page load. */
   stats(): NearcastStats {
-    const { barrier } = this.#switches;
-    const role = barrier === undefined ? this.#role : "off";
-    const reason = this.#role === "off" ? this.#reason : barrier;
+    const { rest } = this.#switches;
+    const role = rest === undefined ? this.#role : "off";
+    const reason = this.#role === "off" ? this.#reason : rest;
     return {
       role,
       ...(role === "off" && reason !== undefined && { reason }),
@@ -319,7 +307,10 @@ export class Nearcast extends EventTarget {
     this.#emit("error", error);
   }
 
-  #emit(type: string, detail: unknown): void {
+  #emit<Name extends keyof NearcastEvents>(
+    type: Name,
+    detail: NearcastEvents[Name]["detail"],
+  ): void {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }

@@ -49,8 +49,13 @@ export class Switches {
     return this.#operator.barrier ?? this.#refused;
   }
 
+  /** Why this viewer takes no part now; `undefined` if it does. */
+  get rest(): string | undefined {
+    return this.barrier ?? (this.#paused ? "paused" : undefined);
+  }
+
   get enabled(): boolean {
-    return !this.#paused && this.barrier === undefined;
+    return this.rest === undefined;
   }
 
   /** What the worker is to accelerate. */

@@ -69,16 +69,17 @@ const REASONS = [
   [/hidden|save-?data|metered/i, "this device asks to save data"],
 ];
 
-/**
- * @param paused Whether the viewer has pressed the button; `stats()` does not tell.
- * @returns One sentence for the header about what Nearcast is doing.
- */
-export function describeState({ role, reason, links, index }, paused) {
+/** Whether the viewer wants a pause; else who is off cannot be switched on by a button. */
+export const isPaused = ({ role, reason }) => role === "off" && reason === "paused";
+
+/** @returns One sentence for the header about what Nearcast is doing. */
+export function describeState(stats) {
+  const { role, reason, links, index } = stats;
+  if (isPaused(stats)) return "Sharing is paused";
   if (role === "off") {
     const known = REASONS.find(([pattern]) => pattern.test(reason ?? ""));
     return `Nearcast is off: ${known?.[1] ?? reason ?? "no reason given"}`;
   }
-  if (paused) return "Sharing is paused";
   if (links > 0) return `Sharing with ${links === 1 ? "one neighbour" : `${links} neighbours`}`;
   if (role === "guest") return "On, by way of another tab of this browser";
   return index === "closed" ? "On, ready to share" : "On, waiting for neighbours";

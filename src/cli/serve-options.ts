@@ -155,7 +155,7 @@ export const USAGE = [
   ),
   `  --${"config".padEnd(34)} JSON file with server options; flags and environment win over it`,
   "",
-  "Every flag is also an environment variable: --key-file is NEARCAST_KEY_FILE, lists have commas.",
+  "Every flag is also an environment variable: --key-file is NEARCAST_KEY_FILE, lists have commas; an empty one is not set.",
 ].join("\n");
 
 /**
@@ -174,7 +174,7 @@ export async function optionsFrom(
   const options: Record<string, unknown> = file === undefined ? {} : await readConfig(file);
   for (const [name, flag] of Object.entries(FLAGS)) {
     const variable = `NEARCAST_${name.toUpperCase().replaceAll("-", "_")}`;
-    const fromEnv = env[variable];
+    const fromEnv = variableOf(env, variable);
     const given = flags.get(name);
     if (given) options[flag.option] = parseValue(`--${name}`, flag.kind, given);
     else if (fromEnv !== undefined) {
@@ -200,7 +200,15 @@ function configFile(
   flags: ReadonlyMap<string, readonly string[]>,
   env: Readonly<Record<string, string | undefined>>,
 ): string | undefined {
-  return flags.get("config")?.[0] ?? env["NEARCAST_CONFIG"];
+  return flags.get("config")?.[0] ?? variableOf(env, "NEARCAST_CONFIG");
+}
+
+/** One that is set to nothing, as compose files do it, is not set. */
+function variableOf(
+  env: Readonly<Record<string, string | undefined>>,
+  name: string,
+): string | undefined {
+  return env[name] === "" ? undefined : env[name];
 }
 
 /** Flags as written; `--lan` alone means `--lan=true`, and `--lan false` is `--lan=false`. */

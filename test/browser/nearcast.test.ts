@@ -129,8 +129,13 @@ describe("start()", () => {
     const viewer = await openWithSdk();
     const expected = await fetchIn(viewer, FILE);
     await viewer.run(() => window.nearcast?.pause());
+    expect(await viewer.run(() => window.nearcast?.stats())).to.include({
+      role: "off",
+      reason: "paused",
+    });
     expect(await fetchIn(viewer, FILE)).to.deep.equal(expected);
     await viewer.run(() => window.nearcast?.resume());
+    expect(await viewer.run(() => window.nearcast?.stats())).to.include({ role: "host" });
     expect(await fetchIn(viewer, FILE)).to.deep.equal(expected);
     await viewer.run(() => window.nearcast?.stop());
     expect(await fetchIn(viewer, FILE)).to.deep.equal(expected);
@@ -138,6 +143,30 @@ describe("start()", () => {
       role: "off",
       reason: "stopped",
     });
+    expect(await viewer.close()).to.deep.equal([]);
+  });
+
+  it("start() in a page outside the worker's scope says so and registers nothing", async () => {
+    const viewer = await openViewer();
+    const { reason, message, registrations } = await viewer.run(async () => {
+      const { Nearcast } = await import("/src/nearcast.ts" as string);
+      const { resolveConfig } = await import("/src/options.ts" as string);
+      const pageUrl = location.href;
+      const nearcast = new Nearcast(resolveConfig({ scope: "/elsewhere/" }, { pageUrl }), {});
+      let text = "";
+      nearcast.addEventListener("error", ({ detail }: CustomEvent<Error>) => {
+        text = detail.message;
+      });
+      await nearcast.open();
+      return {
+        reason: nearcast.stats().reason,
+        message: text,
+        registrations: (await navigator.serviceWorker.getRegistrations()).length,
+      };
+    });
+    expect(reason).to.equal("worker/unavailable");
+    expect(message).to.match(/page "\/viewer\.html" is outside its scope ".*\/elsewhere\/"/);
+    expect(registrations).to.equal(0);
     expect(await viewer.close()).to.deep.equal([]);
   });
 });

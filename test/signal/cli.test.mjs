@@ -64,6 +64,16 @@ test("flags win over the environment, which wins over the file", async (t) => {
   await viewerFor(t, { url: await url() });
 });
 
+test("a variable that is set to nothing is not set", async (t) => {
+  const { url } = run(t, ["serve", "--port", "0", "--site", SITE], {
+    NEARCAST_CONFIG: "",
+    NEARCAST_HOST: "",
+    NEARCAST_LAN: "",
+    NEARCAST_ORIGIN: "",
+  });
+  await viewerFor(t, { url: await url() });
+});
+
 test("a switch is said by its name alone, after an equals sign or a space; flags alone are the server's", async (t) => {
   for (const [args, enabled] of [
     [["serve", "--enabled"], true],

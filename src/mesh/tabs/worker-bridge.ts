@@ -59,12 +59,20 @@ export class WorkerBridge {
   /**
    * Registers the worker unless it is there already.
    *
-   * @throws {NearcastError} `worker/unavailable` if the browser refuses, or the scope belongs to a worker
-   * of the site's own: that one is never replaced (rule R41).
+   * A worker of the site's own is never replaced (rule R41).
+   *
+   * @throws {NearcastError} `worker/unavailable` if the browser refuses, or the page is outside the scope: then the
+   * worker will never hear of it.
    */
   static async open(options: BridgeOptions): Promise<WorkerBridge> {
     const { workerUrl, scope } = options;
     const ownScope = scope ?? new URL(".", workerUrl).href;
+    if (/^https?:/.test(location.href) && !location.href.startsWith(ownScope)) {
+      throw new NearcastError(
+        "worker/unavailable",
+        `Cannot use worker "${workerUrl}": page "${location.pathname}" is outside its scope "${ownScope}"`,
+      );
+    }
     const existing = await startedRegistration(ownScope);
     const bridge = new WorkerBridge(options);
     if (existing && !runs(existing, workerUrl) && existing.scope === ownScope) {
