@@ -63,8 +63,8 @@ export class Links {
     member.indexed = true;
     const viewer = this.#world.alive(member.index);
     if (viewer) {
-      viewer.planner.selfId = viewer.id;
-      viewer.planner.serving = viewer.traits.uploads;
+      viewer.planner.election.selfId = viewer.id;
+      viewer.planner.election.serving = viewer.traits.uploads;
     }
     this.#change(this.#cliques.join(member.index, member.title));
     const swarm = this.#swarms.get(member.title) ?? new RandomBag<number>();
@@ -142,7 +142,7 @@ export class Links {
       members = [...view.members].map(String);
       told.set(view.id, members);
     }
-    viewer.planner.clique = members;
+    viewer.planner.election.members = members;
   }
 
   /** @returns Whether a link is on its way now. */

@@ -4,7 +4,8 @@
  * @module
  */
 import type { PieceSet } from "../../src/core/piece-set.js";
-import { type Peer, Planner } from "../../src/engine/planning/planner.js";
+import type { PeerSource as Peer } from "../../src/engine/planning/peer-source.js";
+import { Planner } from "../../src/engine/planning/planner.js";
 import { UploadPolicy } from "../../src/engine/uploads/upload-policy.js";
 import { bytesPerMs, type SimConfig } from "../config.js";
 import type { Session } from "../page/deliveries.js";

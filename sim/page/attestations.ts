@@ -60,7 +60,7 @@ export class Attestations {
   claim(viewer: Viewer, asset: Asset): void {
     if (viewer.have.get(asset.index)?.complete) return;
     const pieces = { from: 0, to: asset.pieceCount };
-    this.#world.shell.run(viewer, viewer.planner.claim(asset.id, pieces));
+    this.#world.shell.run(viewer, viewer.planner.relay.claim(asset.id, pieces));
   }
 
   /** Pieces that passed through before their attestation was known. */

@@ -84,7 +84,7 @@ export class Deliveries {
     }
     if (viewer.attested.has(asset.index)) return this.decide(viewer, session.id);
     this.attestations.ask(viewer, asset);
-    const originMs = viewer.planner.originMs(EXPECTED_BYTES);
+    const originMs = viewer.planner.origin.expectedMs(EXPECTED_BYTES);
     const leastMs = viewer.planner.linked ? ATTESTATION_MS : 0;
     const patientMs = patienceMs(nowMs, this.#deadlineMs(viewer, session), originMs);
     const waitMs = Math.max(leastMs, patientMs);
@@ -111,7 +111,7 @@ export class Deliveries {
     if (this.#have(viewer, asset).complete || planner.heldByPeers(asset.id, pieces)) return true;
     const elects = this.#world.config.election === 1 && planner.linked;
     if (this.#patientUntil(viewer, session) <= this.#world.nowMs) {
-      return elects && planner.originMs(asset.bytes) > SLOW_ORIGIN_MS;
+      return elects && planner.origin.expectedMs(asset.bytes) > SLOW_ORIGIN_MS;
     }
     return this.#world.links.hopeful(viewer) || elects;
   }
@@ -135,7 +135,7 @@ export class Deliveries {
       shared: planner.shared(asset.id, asset.pieceCount, nowMs),
     });
     if (!worth) return;
-    planner.sampleOrigin({
+    planner.origin.passed({
       firstByteMs: headMs - session.openedMs,
       bytes: Math.max(PIECE_BYTES, observed.observedBytes),
       durationMs: observed.observedMs,
@@ -143,7 +143,7 @@ export class Deliveries {
     session.startedMs = nowMs;
     session.next = passed;
     session.heardMs = nowMs;
-    shell.run(viewer, planner.takeOver(asset.id, passed));
+    shell.run(viewer, planner.relay.takeOver(asset.id, passed));
     this.attestations.verifyLate(viewer, asset);
     this.#world.trace(viewer, `takes ${asset.id} over at ${passed}`);
     this.#plan(viewer, session);
@@ -290,7 +290,7 @@ export class Deliveries {
   #flood(viewer: Viewer, asset: Asset): void {
     this.#world.uploads.flood(viewer, asset);
     const pieces = { from: 0, to: asset.pieceCount };
-    this.#world.shell.run(viewer, viewer.planner.claim(asset.id, pieces));
+    this.#world.shell.run(viewer, viewer.planner.relay.claim(asset.id, pieces));
   }
 
   #progress(viewer: Viewer, session: Session): void {
@@ -342,13 +342,13 @@ export class Deliveries {
     const { nowMs } = this.#world;
     const known = session.phase !== "waiting" || viewer.attested.has(session.asset.index);
     const bytes = known ? session.asset.pieceCount * PIECE_BYTES : EXPECTED_BYTES;
-    const originMs = viewer.planner.originMs(bytes);
+    const originMs = viewer.planner.origin.expectedMs(bytes);
     const playback = viewer.player.playback(nowMs);
     return deadlineOf({ openedMs: session.startedMs, nowMs, playback, originMs });
   }
 
   #patientUntil(viewer: Viewer, session: Session): number {
-    const originMs = viewer.planner.originMs(session.asset.pieceCount * PIECE_BYTES);
+    const originMs = viewer.planner.origin.expectedMs(session.asset.pieceCount * PIECE_BYTES);
     const { startedMs } = session;
     return startedMs + patienceMs(startedMs, this.#deadlineMs(viewer, session), originMs);
   }

@@ -4,7 +4,7 @@
  */
 import { LEASE_MAX_MS } from "../../src/engine/origin/claims.js";
 import type { Command } from "../../src/engine/planning/command.js";
-import type { Peer } from "../../src/engine/planning/planner.js";
+import type { PeerSource as Peer } from "../../src/engine/planning/peer-source.js";
 import { CLAIM_HOPS_MAX } from "../../src/protocol/limits.js";
 import type { Asset } from "../audience/catalogue.js";
 import type { Link, Viewer } from "../audience/viewer.js";

@@ -140,7 +140,7 @@ export class Origin {
   /** What a passed-through response shows of the origin's speed. */
   #sample({ viewer, session, startedMs, firstByteMs }: Run): void {
     const durationMs = this.#world.nowMs - startedMs - firstByteMs;
-    viewer.planner.sampleOrigin({ firstByteMs, bytes: session.asset.bytes, durationMs });
+    viewer.planner.origin.passed({ firstByteMs, bytes: session.asset.bytes, durationMs });
   }
 
   #release(at: number): void {

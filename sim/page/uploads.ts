@@ -187,7 +187,7 @@ export class Uploads {
     const onLinkMs = job.bytes / link.capBytesPerMs;
     link.freeMs = Math.max(nowMs, Math.max(link.freeMs, nowMs - sendMs) + onLinkMs);
     holder.policy.sample(job.bytes, sendMs);
-    holder.planner.uplinkBytesPerMs = holder.policy.rateBytesPerMs;
+    holder.planner.election.uplinkBytesPerMs = holder.policy.rateBytesPerMs;
     // Most links let a piece through as fast as the uplink sends it.
     if (link.freeMs === nowMs) this.pieceOut(index);
     else queue.push(link.freeMs, KIND.pieceOut, index);

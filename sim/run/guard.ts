@@ -2,7 +2,7 @@
  * What must hold in every run. A violation ends the run, loudly, with the seed that brings it back.
  * @module
  */
-import type { Peer } from "../../src/engine/planning/planner.js";
+import type { PeerSource as Peer } from "../../src/engine/planning/peer-source.js";
 import { LINK_REQUESTS_MAX } from "../../src/protocol/limits.js";
 import type { Asset } from "../audience/catalogue.js";
 import type { Viewer } from "../audience/viewer.js";

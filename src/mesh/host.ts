@@ -308,7 +308,7 @@ export class MeshHost {
     const uploads = this.uploadBarrier === undefined;
     if (uploads === this.#uploader.enabled) return;
     this.#uploader.enabled = uploads;
-    this.#planner.serving = uploads;
+    this.#planner.election.serving = uploads;
     this.#announcer.serving = uploads;
   }
 

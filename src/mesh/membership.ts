@@ -111,7 +111,7 @@ export class Membership {
     if (this.#index) this.#index.paused = !this.#mayLink;
     if (enabled) return;
     this.#options.neighbours.close();
-    this.#options.planner.clique = undefined;
+    this.#options.planner.election.members = undefined;
   }
 
   /** Enters the group of assets that somebody here wants; the first one opens the socket. */
@@ -186,7 +186,7 @@ export class Membership {
       handlers: {
         onOpen: (id) => {
           neighbours.ownId = id;
-          planner.selfId = id;
+          planner.election.selfId = id;
           index.opened();
         },
         onClosed: () => {
@@ -244,7 +244,7 @@ export class Membership {
   #settle(): void {
     if (!this.#mayLink || !this.#neighbourhood) return;
     const { neighbours, planner } = this.#options;
-    planner.clique = this.#neighbourhood.members.map(([peerId]) => peerId);
+    planner.election.members = this.#neighbourhood.members.map(([peerId]) => peerId);
     neighbours.settle(this.#neighbourhood);
   }
 }

@@ -11,6 +11,12 @@ export interface ByteRange {
   readonly end: number;
 }
 
+/** A range as asked for: `end` is exclusive, `undefined` when open. */
+export interface AskedRange {
+  readonly start: number;
+  readonly end?: number;
+}
+
 /** Half-open range of piece indices `[from, to)`. */
 export interface PieceRange {
   readonly from: number;
@@ -35,6 +41,23 @@ export function windowOf(piece: number): number {
 export function bytesOfPiece(piece: number, lengthBytes: number): ByteRange {
   const start = piece * PIECE_BYTES;
   return { start, end: Math.min(start + PIECE_BYTES, lengthBytes) };
+}
+
+/**
+ * What a response to `asked` covers of an asset.
+ *
+ * @param openMaxBytes An open-ended range may be answered short (RFC 9110 section 14.2 lets the server
+ * send less), a closed one never is.
+ * @returns `undefined` if the range starts past the end: the origin answers 416.
+ */
+export function coveredRange(
+  asked: AskedRange | undefined,
+  length: number,
+  openMaxBytes: number,
+): ByteRange | undefined {
+  if (!asked) return { start: 0, end: length };
+  if (asked.start >= length) return undefined;
+  return { start: asked.start, end: Math.min(asked.end ?? asked.start + openMaxBytes, length) };
 }
 
 /** The smallest range of pieces that covers the bytes; empty for an empty range. */

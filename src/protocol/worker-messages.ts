@@ -4,6 +4,7 @@
  * alone and every request goes to the origin. PROTOCOL.md section 2 is the specification.
  * @module
  */
+import type { AskedRange } from "./asset.js";
 import type { Header } from "./attestation.js";
 import { PROTOCOL_VERSION } from "./limits.js";
 
@@ -120,8 +121,8 @@ export interface Want extends Envelope {
   readonly clientId: string;
   /** `Request.destination`: a script's request has none. */
   readonly destination: string;
-  /** `end` is exclusive, `undefined` when open; the whole body without `range`. */
-  readonly range: { readonly start: number; readonly end?: number } | undefined;
+  /** `undefined` is the whole body. */
+  readonly range: AskedRange | undefined;
   /** The bytes will act in the page: only the publisher's signature will do (rule R7). */
   readonly active: boolean;
   /**

@@ -6,7 +6,7 @@
  * @module
  */
 import { Strategy, type StrategyHandler } from "workbox-strategies";
-import { type ByteRange, piecesOfBytes } from "../protocol/asset.js";
+import { type AskedRange, type ByteRange, coveredRange, piecesOfBytes } from "../protocol/asset.js";
 import { OPEN_RANGE_MAX_BYTES, PROTOCOL_VERSION } from "../protocol/limits.js";
 import { isFromManifest } from "../protocol/manifest.js";
 import type { HostMessage, PaceQuestion } from "../protocol/worker-messages.js";
@@ -31,7 +31,6 @@ import {
   tellUsed,
 } from "./pages/host-tab.js";
 import { keepAlive } from "./pages/pages.js";
-import { type AskedRange, coveredRange } from "./request/byte-range.js";
 import {
   maySynthesise,
   type PageRequest,

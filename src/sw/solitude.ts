@@ -5,7 +5,7 @@
  * (docs/decisions/0014). This module is pure.
  * @module
  */
-import type { AskedRange } from "./request/byte-range.js";
+import type { AskedRange } from "../protocol/asset.js";
 
 /** For how long a host's word holds: longer than a segment plays, shorter than a link would go unused. */
 const VALID_MS = 10_000;

@@ -5,10 +5,11 @@
  * @module
  */
 import { decideSharing, mayAccelerate } from "../../src/engine/rules/sharing-policy.js";
+import { coveredRange } from "../../src/protocol/asset.js";
 import type { Header } from "../../src/protocol/attestation.js";
 import { attestedHeaders } from "../../src/signal/attest/asset-rules.js";
 import { responseHead } from "../../src/sw/answer/response-head.js";
-import { coveredRange, parseRange } from "../../src/sw/request/byte-range.js";
+import { parseRange } from "../../src/sw/request/byte-range.js";
 import { factsOf } from "../../src/sw/request/request-facts.js";
 
 interface Shared {

@@ -12,6 +12,9 @@
 /** Pieces of one stripe: 256 KiB, so that the ranges of a segment come from several fetchers. */
 export const STRIPE_PIECES = 4;
 
+/** 4 Mbit/s: below this a stripe takes half a second to its first neighbour, and everybody waits for it. */
+const SLOW_UPLINK_BYTES_PER_MS = 500;
+
 /** Members that a slow uplink lets go first. */
 const SLOW_STEPS = 4;
 
@@ -55,8 +58,9 @@ export class Election {
     return this.#serving;
   }
 
-  /** Whether this viewer's uplink is so slow that others should rather fetch. */
-  set slow(slow: boolean) {
+  /** What this viewer's uplink takes, in bytes per millisecond: others should rather fetch than a slow one. */
+  set uplinkBytesPerMs(uplinkBytesPerMs: number) {
+    const slow = uplinkBytesPerMs < SLOW_UPLINK_BYTES_PER_MS;
     if (slow === this.#slow) return;
     this.#slow = slow;
     this.reset();

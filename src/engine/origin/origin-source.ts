@@ -46,6 +46,15 @@ export class OriginSource {
     return this.firstByteMs + bytes / this.rateBytesPerMs;
   }
 
+  /** What a response that passed through showed; a few bytes show no rate. */
+  passed(response: { firstByteMs: number; bytes: number; durationMs: number }): void {
+    const { firstByteMs, bytes, durationMs } = response;
+    this.sampleFirstByte(firstByteMs);
+    if (bytes < PIECE_BYTES) return;
+    this.sampleRate(bytes, durationMs);
+    this.sampleLine(bytes, firstByteMs + durationMs);
+  }
+
   /** One response as a player measures it: `bytes` in `durationMs`, with the time to the first byte. */
   sampleLine(bytes: number, durationMs: number): void {
     this.#line.add(bytes, durationMs);

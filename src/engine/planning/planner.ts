@@ -14,54 +14,41 @@
  */
 import type { PieceSet } from "../../core/piece-set.js";
 import type { PieceRange } from "../../protocol/asset.js";
-import { PIECE_BYTES } from "../../protocol/limits.js";
 import { ClaimRelay, type NeighbourClaim } from "../origin/claim-relay.js";
 import { Claims, LEASE_MAX_MS } from "../origin/claims.js";
 import { Election } from "../origin/election.js";
-import { OriginOrders } from "../origin/origin-orders.js";
 import { OriginSource } from "../origin/origin-source.js";
-import { OriginTurns } from "../origin/origin-turns.js";
-import type { Asked, AssetSupply } from "./asset-supply.js";
 import type { Command } from "./command.js";
-import { PeerAsks } from "./peer-asks.js";
 import type { Ask, PeerSource } from "./peer-source.js";
 import { type PlannedRequest, RequestState } from "./request-state.js";
+import { RunningRequests } from "./running-requests.js";
+import { SleepWatch } from "./sleep-watch.js";
+import { SourceChoice } from "./source-choice.js";
 import { type HeldBits, Suppliers } from "./suppliers.js";
 
-/** A linked peer as the planner knows it: nobody else looks into it. */
-export type Peer = PeerSource;
-
-/** 4 Mbit/s: below this a stripe takes half a second to its first neighbour, and everybody waits for it. */
-const SLOW_UPLINK_BYTES_PER_MS = 500;
-
-/**
- * A page that was not run for longer (a busy main thread, a throttled tab) has not heard what its neighbours said in
- * that time: three ticks.
- */
-const ASLEEP_MS = 150;
-
-/** Pieces that are under way for a request that only fetches ahead: what comes next soon has the line. */
-const AHEAD_PIECES_MAX = 4;
+/** Whoever has the peer's own object saves the look-up. */
+type PeerOrId = PeerSource | string;
 
 /** What most words of a neighbour ask for. */
 const NOTHING = Object.freeze<Command[]>([]) as Command[];
 
 export class Planner {
+  /** How fast the origin is, as far as responses showed it. */
+  readonly origin = new OriginSource();
+  /** Who fetches what nobody holds: told who this viewer is, who is in its clique and what it uploads. */
+  readonly election = new Election(() => this.#suppliers.ids);
   readonly #suppliers = new Suppliers();
-  readonly #requests = new Map<number, RequestState>();
-  readonly #origin = new OriginSource();
-  readonly #claims = new Claims(() => this.#origin.pace);
-  readonly #election = new Election(() => this.#suppliers.ids);
-  readonly #relay = new ClaimRelay({
-    ...{ claims: this.#claims, election: this.#election },
-    ...{ suppliers: this.#suppliers, origin: this.#origin },
-    requests: () => this.#requests.values(),
+  readonly #requests = new RunningRequests();
+  readonly #claims = new Claims(() => this.origin.pace);
+  /** What this viewer and its neighbours say that they are fetching from the origin. */
+  readonly relay = new ClaimRelay({
+    ...{ claims: this.#claims, election: this.election },
+    ...{ suppliers: this.#suppliers, origin: this.origin },
+    requests: () => this.#requests,
   });
-  readonly #asks: PeerAsks;
-  readonly #orders: OriginOrders;
+  readonly #sources: SourceChoice;
   readonly #random: () => number;
-  /** When it last planned: often, while requests run. */
-  #plannedMs = Number.NEGATIVE_INFINITY;
+  readonly #sleep = new SleepWatch();
 
   /**
    * @param hopeful Whether new links or holders are on their way.
@@ -69,45 +56,11 @@ export class Planner {
    */
   constructor(options: { random: () => number; hopeful: () => boolean }) {
     this.#random = options.random;
-    this.#asks = new PeerAsks({
-      ...{ suppliers: this.#suppliers, origin: this.#origin },
-      random: options.random,
+    this.#sources = new SourceChoice({
+      ...options,
+      ...{ suppliers: this.#suppliers, claims: this.#claims, relay: this.relay },
+      ...{ election: this.election, origin: this.origin },
     });
-    const turns = new OriginTurns({
-      ...{ suppliers: this.#suppliers, claims: this.#claims },
-      ...{ election: this.#election, origin: this.#origin },
-    });
-    this.#orders = new OriginOrders({ turns, relay: this.#relay, hopeful: options.hopeful });
-  }
-
-  /** This viewer's own id, for elections; empty before the server issued one. */
-  set selfId(selfId: string) {
-    this.#election.selfId = selfId;
-  }
-
-  /** Ids of those who elect together, as the server says; `undefined`: of whoever is linked. */
-  set clique(members: readonly string[] | undefined) {
-    this.#election.members = members;
-  }
-
-  /** Whether this viewer uploads; one that does not neither claims nor passes claims on. */
-  set serving(serving: boolean) {
-    this.#election.serving = serving;
-  }
-
-  /** What this viewer's uplink takes, in bytes per millisecond: a slow one comes late in elections. */
-  set uplinkBytesPerMs(uplinkBytesPerMs: number) {
-    this.#election.slow = uplinkBytesPerMs < SLOW_UPLINK_BYTES_PER_MS;
-  }
-
-  /** Expected time for the origin to send `bytes`, in milliseconds. */
-  originMs(bytes: number): number {
-    return this.#origin.expectedMs(bytes);
-  }
-
-  /** The origin's measured rate in bytes per millisecond; `undefined` before it sent anything of size. */
-  get originLineBytesPerMs(): number | undefined {
-    return this.#origin.lineBytesPerMs;
   }
 
   /** Whether there is anybody to share with. */
@@ -116,7 +69,7 @@ export class Planner {
   }
 
   get idle(): boolean {
-    return this.#requests.size === 0;
+    return this.#requests.none;
   }
 
   /** Whether a linked peer holds any piece of the range. */
@@ -126,38 +79,33 @@ export class Planner {
 
   /** Whether linked peers are at the asset, or were: they hold some of it, or said that they are fetching it. */
   shared(assetId: string, pieceCount: number, nowMs: number): boolean {
-    return (
-      this.heldByPeers(assetId, { from: 0, to: pieceCount }) || this.#claims.any(assetId, nowMs)
-    );
+    const held = this.heldByPeers(assetId, { from: 0, to: pieceCount });
+    return held || this.#claims.any(assetId, nowMs);
   }
 
   /** What linked peers that hold some of the pieces send together, in bytes per millisecond. */
   peersBytesPerMs(assetId: string, pieces: PieceRange, nowMs: number): number {
-    return this.#suppliers.rateFor(assetId, pieces, {
-      nowMs,
-      originRateBytesPerMs: this.#origin.rateBytesPerMs,
-    });
+    const originRateBytesPerMs = this.origin.rateBytesPerMs;
+    return this.#suppliers.rateFor(assetId, pieces, { nowMs, originRateBytesPerMs });
   }
 
   /** @param have Pieces held of the asset; live, owned by the caller. */
   open(request: PlannedRequest, have: PieceSet, nowMs: number): Command[] {
-    if (this.idle) this.#plannedMs = nowMs;
-    this.#requests.set(request.id, new RequestState(request, have, nowMs));
+    if (this.idle) this.#sleep.begin(nowMs);
+    this.#requests.add(new RequestState(request, have, nowMs));
     return this.plan(nowMs);
   }
 
   /** The request is over; asks that only it needed are cancelled. */
   close(requestId: number): Command[] {
-    const request = this.#requests.get(requestId);
+    const request = this.#requests.take(requestId);
     if (!request) return [];
-    this.#requests.delete(requestId);
     const { assetId } = request.asked;
     const { asked } = this.#suppliers.supplyOf(assetId, request.have);
-    const needless = [...asked.keys()].filter((piece) => !this.#wanted(assetId, piece));
+    const needless = [...asked.keys()].filter((piece) => !this.#requests.want(assetId, piece));
     const commands = needless.flatMap((piece) => this.#cancel(assetId, piece));
-    const others = [...this.#requests.values()].some((other) => other.asked.assetId === assetId);
-    if (!others) this.#suppliers.forget(assetId);
-    if (this.idle) this.#election.reset();
+    if (!this.#requests.concern(assetId)) this.#suppliers.forget(assetId);
+    if (this.idle) this.election.reset();
     return commands;
   }
 
@@ -176,17 +124,12 @@ export class Planner {
 
   /** The page has taken everything before `piece`. */
   advance(requestId: number, piece: number, nowMs: number): Command[] {
-    const request = this.#requests.get(requestId);
-    if (!request) return [];
-    const { aheadEnd } = request;
-    request.position = Math.max(request.position, piece);
-    // Else all that it may ask for is what it might have asked for before.
-    return request.aheadEnd === aheadEnd ? NOTHING : this.plan(nowMs);
+    return this.#requests.get(requestId)?.advance(piece) ? this.plan(nowMs) : NOTHING;
   }
 
   /** @returns The peer, until its link ends; may be said instead of its id where it tells something. */
-  addPeer(peerId: string, rttMs: number): Peer {
-    this.#election.reset();
+  addPeer(peerId: string, rttMs: number): PeerSource {
+    this.election.reset();
     return this.#suppliers.add(peerId, rttMs);
   }
 
@@ -202,7 +145,7 @@ export class Planner {
   removePeer(peerId: string, nowMs: number): Command[] {
     if (!this.#suppliers.remove(peerId)) return [];
     this.#claims.end(peerId, nowMs);
-    this.#election.reset();
+    this.election.reset();
     return this.plan(nowMs);
   }
 
@@ -212,7 +155,7 @@ export class Planner {
    * @param pieces Belongs to the planner from now on.
    */
   setHoldings(
-    peerOrId: Peer | string,
+    peerOrId: PeerOrId,
     assetId: string,
     pieces: PieceSet | undefined,
     nowMs: number,
@@ -224,7 +167,7 @@ export class Planner {
   }
 
   /** A peer says that it holds these pieces too. It is planned with at once only if it is needed now. */
-  addHoldings(peerOrId: Peer | string, assetId: string, held: HeldBits, nowMs: number): Command[] {
+  addHoldings(peerOrId: PeerOrId, assetId: string, held: HeldBits, nowMs: number): Command[] {
     const peer = this.#suppliers.get(peerOrId);
     if (!peer) return NOTHING;
     this.#renew(peer, assetId, nowMs);
@@ -243,29 +186,15 @@ export class Planner {
    *
    * @param claim `hops`: how many more may pass it on. It is passed on only if it is news, so it ends by itself.
    */
-  claimed(peerOrId: Peer | string, claim: NeighbourClaim, nowMs: number): Command[] {
+  claimed(peerOrId: PeerOrId, claim: NeighbourClaim, nowMs: number): Command[] {
     const peer = this.#suppliers.get(peerOrId);
-    return peer ? this.#relay.heard(peer, claim, nowMs) : NOTHING;
-  }
-
-  /** Pieces are on their way from the origin without the planner's doing: neighbours are told. */
-  claim(assetId: string, pieces: PieceRange): Command[] {
-    return this.#relay.claim(assetId, pieces);
-  }
-
-  /**
-   * A response that passed through goes on from pieces.
-   *
-   * @param from The first piece that did not pass.
-   */
-  takeOver(assetId: string, from: number): Command[] {
-    return this.#relay.takeOver(assetId, from);
+    return peer ? this.relay.heard(peer, claim, nowMs) : NOTHING;
   }
 
   /** What the origin owes a request, for peers who were not there when it was claimed. */
   owed(requestId: number): PieceRange[] {
     const request = this.#requests.get(requestId);
-    return request ? this.#relay.owed(request) : [];
+    return request ? this.relay.owed(request) : [];
   }
 
   /** Nobody will request the asset again: what peers hold of it is forgotten. */
@@ -274,7 +203,7 @@ export class Planner {
   }
 
   /** What is known of a peer's holdings of an asset; the planner's own object. */
-  holdingsOf(peerOrId: Peer | string, assetId: string): PieceSet | undefined {
+  holdingsOf(peerOrId: PeerOrId, assetId: string): PieceSet | undefined {
     return this.#suppliers.get(peerOrId)?.heldOf(assetId);
   }
 
@@ -295,7 +224,7 @@ export class Planner {
 
   /** A peer's piece did not verify: certain blame, the link goes. */
   pieceCorrupt(peerId: string, nowMs: number): Command[] {
-    return [{ type: "drop", peerId, reason: "corrupt" }, ...this.removePeer(peerId, nowMs)];
+    return this.#drop(peerId, "corrupt", nowMs);
   }
 
   /** A peer will not answer: busy for a while, or it does not hold the piece after all. */
@@ -307,7 +236,7 @@ export class Planner {
     const peer = this.#suppliers.get(peerId);
     const ask = this.#suppliers.settle(peerId, askId);
     if (!peer || !ask) return [];
-    this.#missed(ask);
+    this.#requests.missed(ask);
     if (busyMs === undefined) this.#suppliers.lacks(peerId, ask, nowMs);
     else peer.refused(askId, busyMs, nowMs, this.#random);
     return this.plan(nowMs);
@@ -317,7 +246,7 @@ export class Planner {
   originArrived(requestId: number, piece: number, bytes: number, nowMs: number): Command[] {
     const request = this.#requests.get(requestId);
     if (!request) return [];
-    request.originSent(piece, bytes, { nowMs, origin: this.#origin });
+    request.originSent(piece, bytes, { nowMs, origin: this.origin });
     // The first verified copy wins.
     return [...this.#cancel(request.asked.assetId, piece), ...this.plan(nowMs)];
   }
@@ -326,14 +255,6 @@ export class Planner {
   originEnded(requestId: number, complete: boolean, nowMs: number): Command[] {
     this.#requests.get(requestId)?.originEnded(complete);
     return this.plan(nowMs);
-  }
-
-  /** What a passed-through response showed of the origin's speed. */
-  sampleOrigin(sample: { firstByteMs: number; bytes: number; durationMs: number }): void {
-    this.#origin.sampleFirstByte(sample.firstByteMs);
-    if (sample.bytes < PIECE_BYTES) return;
-    this.#origin.sampleRate(sample.bytes, sample.durationMs);
-    this.#origin.sampleLine(sample.bytes, sample.firstByteMs + sample.durationMs);
   }
 
   /** Time passes: time-outs, hedges, back-offs that ended. Call every 50-100 ms while requests run. */
@@ -346,88 +267,34 @@ export class Planner {
   plan(nowMs: number): Command[] {
     this.#noticeSleep(nowMs);
     const commands: Command[] = [];
-    const byDeadline = [...this.#requests.values()];
-    if (byDeadline.length > 1) byDeadline.sort((a, b) => a.deadlineMs - b.deadlineMs);
-    for (const request of byDeadline) this.#planRequest(request, nowMs, commands);
+    const requests = this.#requests.byDeadline();
+    for (const request of requests) this.#sources.choose(request, nowMs, commands);
     return commands;
   }
 
   /** What came in while nobody looked waits to be read: nobody is late, and no turn has passed. */
   #noticeSleep(nowMs: number): void {
-    const asleep = nowMs - this.#plannedMs > ASLEEP_MS;
-    this.#plannedMs = nowMs;
-    if (!asleep) return;
+    if (!this.#sleep.endedAt(nowMs)) return;
     this.#suppliers.wokeMs = nowMs;
-    for (const request of this.#requests.values()) request.woke(nowMs);
-  }
-
-  #planRequest(request: RequestState, nowMs: number, commands: Command[]): void {
-    const supply = this.#suppliers.supplyOf(request.asked.assetId, request.have);
-    const missing = request.missing();
-    const { open, orphans } = sortOut(request, supply, missing, nowMs);
-    const { peersOnly } = request.asked;
-    if (peersOnly) open.splice(Math.max(0, AHEAD_PIECES_MAX - supply.asked.size));
-    if (open.length > 0) {
-      const asks = this.#asks.asksFor(request, supply, { open, missing: missing.length, nowMs });
-      for (const asked of asks) commands.push(askCommand(asked));
-    }
-    if (peersOnly || missing.length === 0) return;
-    if (orphans.length > 0) commands.push(...this.#orders.orphaned(request, orphans, nowMs));
-    else request.announcedMs.clear();
-    commands.push(...this.#orders.late(request, supply, { missing, nowMs }));
+    for (const request of this.#requests) request.woke(nowMs);
   }
 
   /** Rule 4. */
   #timeOut(nowMs: number): Command[] {
     return this.#suppliers.takeOverdue(nowMs).flatMap(({ peerId, ask }): Command[] => {
-      this.#missed(ask);
+      this.#requests.missed(ask);
       const cancel: Command = { type: "cancel", peerId, askId: ask.id };
-      if (!this.#suppliers.get(peerId)?.stalled) return [cancel];
-      return [
-        cancel,
-        { type: "drop", peerId, reason: "stalled" },
-        ...this.removePeer(peerId, nowMs),
-      ];
+      const stalled = this.#suppliers.get(peerId)?.stalled;
+      return stalled ? [cancel, ...this.#drop(peerId, "stalled", nowMs)] : [cancel];
     });
   }
 
-  #missed({ assetId, piece }: Ask): void {
-    for (const request of this.#requests.values()) {
-      if (request.covers(assetId, piece)) request.missed(piece);
-    }
+  #drop(peerId: string, reason: "corrupt" | "stalled", nowMs: number): Command[] {
+    return [{ type: "drop", peerId, reason }, ...this.removePeer(peerId, nowMs)];
   }
 
   #cancel(assetId: string, piece: number): Command[] {
     const asked = this.#suppliers.takeBack(assetId, piece);
     return asked ? [{ type: "cancel", peerId: asked.peerId, askId: asked.ask.id }] : [];
   }
-
-  #wanted(assetId: string, piece: number): boolean {
-    return [...this.#requests.values()].some((request) => request.covers(assetId, piece));
-  }
-}
-
-/**
- * Of the pieces that nobody was asked for: `open` are those that peers may bring, `orphans` those that only the
- * origin can.
- */
-function sortOut(
-  request: RequestState,
-  supply: AssetSupply,
-  missing: readonly number[],
-  nowMs: number,
-): { open: number[]; orphans: number[] } {
-  const open: number[] = [];
-  const orphans: number[] = [];
-  for (const piece of missing) {
-    if (supply.asked.has(piece)) continue;
-    const held = supply.holderCount(piece) > 0;
-    if (request.owed.has(piece) ? held : held && !request.overdue(piece, nowMs)) open.push(piece);
-    else if (!request.owed.has(piece)) orphans.push(piece);
-  }
-  return { open, orphans };
-}
-
-function askCommand({ peerId, ask }: Asked): Command {
-  return { type: "ask", peerId, askId: ask.id, assetId: ask.assetId, piece: ask.piece };
 }

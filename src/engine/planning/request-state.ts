@@ -84,6 +84,13 @@ export class RequestState {
     return Math.min(this.asked.pieces.to, this.attestedTo, this.position + LOOK_AHEAD_PIECES);
   }
 
+  /** The page has taken everything before `piece`. @returns Whether it may ask for more than before. */
+  advance(piece: number): boolean {
+    const { aheadEnd } = this;
+    this.position = Math.max(this.position, piece);
+    return this.aheadEnd !== aheadEnd;
+  }
+
   /** Pieces within the look-ahead that are not here yet, in order. */
   missing(): number[] {
     const end = this.aheadEnd;

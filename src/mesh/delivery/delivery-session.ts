@@ -4,16 +4,14 @@
  * @module
  */
 
-import { SLOW_ORIGIN_MS } from "../../engine/origin/origin-source.js";
 import { worthTakingOver } from "../../engine/origin/take-over.js";
 import type { Command } from "../../engine/planning/command.js";
 import type { Planner } from "../../engine/planning/planner.js";
-import { LOOK_AHEAD_PIECES } from "../../engine/planning/request-state.js";
 import type { PlaybackState } from "../../engine/playback/deadline.js";
 import {
   type ByteRange,
+  coveredRange,
   type PieceRange,
-  pieceCountOf,
   piecesOfBytes,
   windowOf,
 } from "../../protocol/asset.js";
@@ -26,9 +24,11 @@ import {
 import type { VerifiedPiece } from "../../protocol/verify.js";
 import type { DeliveryMessage, Want } from "../../protocol/worker-messages.js";
 import type { Trust, TrustedAsset } from "../trust/trust.js";
+import { isAnswerable } from "./answerable.js";
 import { AttestedSpan } from "./attested-span.js";
 import { OriginLearner } from "./origin-learner.js";
 import { PassingRecord } from "./passing-record.js";
+import { PieceDelivery } from "./piece-delivery.js";
 import type { PieceLibrary } from "./piece-library.js";
 import { RequestClock } from "./request-clock.js";
 import { WorkerPort } from "./worker-port.js";
@@ -61,6 +61,7 @@ const SIGN_OF_LIFE_MS = 1_000;
 export class DeliverySession {
   readonly id: number;
   readonly url: string;
+  readonly want: Want;
   readonly #options: SessionOptions;
   readonly #lifetime = new AbortController();
   readonly #span: AttestedSpan;
@@ -68,39 +69,37 @@ export class DeliverySession {
   readonly #learner: OriginLearner;
   readonly #clock: RequestClock;
   readonly #worker: WorkerPort;
-  #asset: TrustedAsset | undefined;
   #pieces: PieceRange = { from: 0, to: 0 };
-  /** Next piece that the page needs. */
-  #position = 0;
-  #planned = false;
+  /** Once it is answered from pieces. */
+  #delivery: PieceDelivery | undefined;
   /** The origin's response passes through and is shown to us. */
   #passing = false;
   #openMaxBytes = OPEN_RANGE_MAX_BYTES;
 
   constructor(options: SessionOptions) {
     this.id = options.id;
+    this.want = options.want;
     this.url = options.want.url;
     this.#options = options;
     this.#clock = new RequestClock(options);
     this.#span = new AttestedSpan({
+      ...options,
       active: options.want.active,
-      attest: options.attest,
-      onAttested: (asset) => this.#allow(asset),
+      onAttested: (asset) => this.closed.aborted || this.#delivery?.allow(asset),
       onEnd: () => this.fail(),
-      onError: options.onError,
     });
     this.#record = new PassingRecord(this.#clock.startedMs);
     this.#learner = new OriginLearner({
       ...options,
       url: this.url,
-      asset: () => this.#asset ?? options.trust.find(this.url),
+      asset: () => this.#delivery?.asset ?? options.trust.find(this.url),
       onLearned: (piece) => this.#learned(piece),
     });
     this.#worker = new WorkerPort({
       ...{ port: options.port, now: options.now, signal: this.closed },
       onMessage: (message) => this.#receive(message),
     });
-    options.signal.addEventListener("abort", () => this.#leave(), { signal: this.closed });
+    options.signal.addEventListener("abort", () => this.fail(), { signal: this.closed });
     this.#worker.post({ type: "accept" });
   }
 
@@ -110,7 +109,7 @@ export class DeliverySession {
   }
 
   get assetId(): string | undefined {
-    return this.#planned ? this.#asset?.assetId : undefined;
+    return this.#delivery?.asset.assetId;
   }
 
   /** When the page needs the bytes, judged by what its players have buffered now. */
@@ -126,7 +125,7 @@ export class DeliverySession {
     const firstWindow = Math.floor((this.want.range?.start ?? 0) / WINDOW_BYTES);
     const attested = () => this.#span.covers(trust.find(url), firstWindow);
     const attesting = attested() ? undefined : this.#options.attest(url, firstWindow);
-    if (attesting) await this.#patiently(attesting);
+    if (attesting) await this.#clock.patiently(attesting);
     if (this.closed.aborted) return;
     const asset = trust.find(url);
     // What passes already may be taken over later, if that is worth the bytes on their way.
@@ -144,11 +143,7 @@ export class DeliverySession {
 
   /** A verified piece is in the library: the worker gets its own copy. */
   deliver(verified: VerifiedPiece, source: "mesh" | "cache"): void {
-    const { piece } = verified;
-    if (!this.#planned || this.#worker.knows(piece)) return;
-    if (piece < this.#pieces.from || piece >= this.#pieces.to) return;
-    if (this.want.active && !this.#span.covers(this.#asset, windowOf(piece))) return;
-    this.#worker.piece(verified, source);
+    this.#delivery?.deliver(verified, source);
   }
 
   /** The planner orders pieces from the origin. */
@@ -158,11 +153,12 @@ export class DeliverySession {
 
   /** What is being fetched from the origin for this request, as far as it is known to be worth sharing. */
   claims(): ({ assetId: string } & PieceRange)[] {
-    const asset = this.#asset ?? this.#options.trust.find(this.url);
+    const asset = this.#delivery?.asset ?? this.#options.trust.find(this.url);
     if (!asset) return [];
     const { assetId } = asset;
-    if (this.#planned)
+    if (this.#delivery) {
       return this.#options.planner.owed(this.id).map((run) => ({ assetId, ...run }));
+    }
     const rest = this.#passing ? this.#restOf(asset) : undefined;
     return rest && rest.from < rest.to ? [{ assetId, ...rest }] : [];
   }
@@ -170,7 +166,7 @@ export class DeliverySession {
   /** Time passes: call it every 50 to 100 ms. */
   tick(): void {
     this.#reconsider();
-    const thinking = this.#planned && this.#options.now() < this.deadlineMs;
+    const thinking = this.#delivery && this.#options.now() < this.deadlineMs;
     // Neighbours that share a slow origin wait for each other for longer than the worker waits for its host.
     if (thinking && this.#worker.silentMs >= SIGN_OF_LIFE_MS) this.#worker.post({ type: "accept" });
   }
@@ -183,77 +179,28 @@ export class DeliverySession {
     if (!asset || !rest || !this.#span.covers(asset, windowOf(rest.from))) return;
     // The worker listens for another plan once it has a response to pass on.
     if (!this.#record.begun) return;
-    const { assetId } = asset;
-    const probed = { from: rest.from, to: Math.min(rest.to, rest.from + LOOK_AHEAD_PIECES) };
-    let heldPieces = 0;
-    for (let piece = probed.from; piece < probed.to; piece++) {
-      if (planner.heldByPeers(assetId, { from: piece, to: piece + 1 })) heldPieces++;
-    }
-    const restPieces = rest.to - rest.from;
-    const worth = worthTakingOver({
-      observedMs: this.#record.durationMs(now()),
-      observedBytes: this.#record.bytes,
-      restBytes: restPieces * PIECE_BYTES,
-      restPieces,
-      heldPieces,
-      shared: planner.shared(assetId, pieceCountOf(asset.length), now()),
-    });
+    const worth = worthTakingOver(this.#record.seen(asset, rest, planner, now()));
     if (worth) this.#takeOver(asset, rest);
   }
 
+  /** Nobody can bring what is missing, or the mesh stops: the worker finishes alone. */
   fail(): void {
     this.#worker.post({ type: "fail" });
     this.#close();
   }
 
-  private get want(): Want {
-    return this.#options.want;
-  }
-
-  /** Waits for the attestation as long as the deadline allows. */
-  async #patiently(attesting: Promise<void>): Promise<void> {
-    const waitMs = this.#clock.attestationMs;
-    if (waitMs <= 0) return;
-    await Promise.race([
-      attesting,
-      new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, waitMs);
-        void attesting.then(() => clearTimeout(timer));
-      }),
-    ]);
-  }
-
   /** Whether pieces can answer it, and somebody but the origin has them or soon will. */
   #answerable(asset: TrustedAsset): boolean {
-    const { planner, library, hopeful } = this.#options;
     const range = this.#rangeOf(asset);
     if (!range) return false;
     this.#pieces = piecesOfBytes(range);
-    this.#position = this.#pieces.from;
-    const { from, to } = this.#pieces;
-    if (library.have(asset).hasRange(from, to)) return true;
-    if (planner.heldByPeers(asset.assetId, this.#pieces)) return true;
-    // Nobody has it yet. With time to spare the neighbourhood elects who fetches what; without, the
-    // origin's own stream is the fastest, and neighbours learn from it.
-    const patientMs = this.#clock.patientUntilMs(this.#pieces) - this.#options.now();
-    if (patientMs > 0 && (hopeful() || planner.linked)) return true;
-    // A slow origin is shared from the start, or everybody streams the same bytes.
-    return planner.linked && planner.originMs(range.end - range.start) > SLOW_ORIGIN_MS;
-  }
-
-  /** Tells worker and planner how far the asset is attested. */
-  #allow(asset: TrustedAsset): void {
-    if (this.closed.aborted) return;
-    if (this.#asset) this.#worker.hashes(this.#asset, this.#pieces);
-    const { planner, run, now } = this.#options;
-    run(planner.allow(this.id, this.#span.endFrom(asset, this.#position), now()));
+    return isAnswerable(asset, range, { ...this.#options, clock: this.#clock });
   }
 
   /** What has not passed through yet; `undefined` if the request lies outside the asset. */
   #restOf(asset: TrustedAsset): PieceRange | undefined {
     const range = this.#rangeOf(asset);
-    if (!range) return undefined;
-    return this.#record.restOf(piecesOfBytes(range));
+    return range && this.#record.restOf(piecesOfBytes(range));
   }
 
   #takeOver(asset: TrustedAsset, rest: PieceRange): void {
@@ -263,60 +210,25 @@ export class DeliverySession {
     this.#passing = false;
     this.#clock.restart();
     this.#pieces = rest;
-    this.#position = rest.from;
     // The stream that brought them ends: whoever waits for it elects anew, as this viewer does.
-    run(planner.takeOver(asset.assetId, rest.from));
+    run(planner.relay.takeOver(asset.assetId, rest.from));
     this.#plan(asset);
   }
 
   /** What passed through shows how fast the origin is. */
   #sampleOrigin(leastBytes?: number): void {
     const sample = this.#record.sample(this.#options.now(), leastBytes);
-    if (sample) this.#options.planner.sampleOrigin(sample);
+    if (sample) this.#options.planner.origin.passed(sample);
   }
 
   #plan(asset: TrustedAsset): void {
-    const { planner, library, now, run } = this.#options;
-    this.#asset = asset;
-    this.#planned = true;
-    this.#worker.post({
-      type: "mesh",
-      assetId: asset.assetId,
-      length: asset.length,
-      headers: asset.headers,
+    this.#delivery = new PieceDelivery({
+      ...this.#options,
+      ...{ asset, pieces: this.#pieces, active: this.want.active, tookOver: this.#record.begun },
+      ...{ worker: this.#worker, span: this.#span, clock: this.#clock, signal: this.closed },
     });
     this.#options.onPlanned(asset);
-    this.#worker.hashes(asset, this.#pieces);
-    const have = library.have(asset);
-    void this.#deliverHeld(asset);
-    run(
-      planner.open(
-        {
-          id: this.id,
-          assetId: asset.assetId,
-          pieceCount: have.pieceCount,
-          pieces: this.#pieces,
-          deadlineMs: this.deadlineMs,
-          attestedTo: this.#span.endFrom(asset, this.#position),
-          patientUntilMs: this.#clock.patientUntilMs(this.#pieces),
-          tookOver: this.#record.begun,
-        },
-        have,
-        now(),
-      ),
-    );
-    this.#span.extend(asset, this.#position, this.#pieces.to);
-  }
-
-  /** Pieces that are here already, in order, a few at a time. */
-  async #deliverHeld(asset: TrustedAsset): Promise<void> {
-    const { library } = this.#options;
-    for (let piece = this.#pieces.from; piece < this.#pieces.to; piece++) {
-      if (this.closed.aborted) return;
-      if (this.#worker.knows(piece) || !library.have(asset).has(piece)) continue;
-      const held = await library.read(asset, piece);
-      if (held) this.deliver(held, "cache");
-    }
+    this.#delivery.open();
   }
 
   #passThrough(observe: boolean): void {
@@ -339,62 +251,45 @@ export class DeliverySession {
     if (!asset || !range || this.closed.aborted) return;
     const { from, to } = piecesOfBytes(range);
     if (this.#passing && from < to && !library.have(asset).hasRange(from, to)) {
-      run(this.#options.planner.claim(asset.assetId, { from, to }));
+      run(this.#options.planner.relay.claim(asset.assetId, { from, to }));
     }
     await this.#learner.retry();
   }
 
   #receive(message: DeliveryMessage): void {
+    const { library, now, onError, planner, run } = this.#options;
     switch (message.type) {
       case "head":
-        return this.#record.head(this.#options.now());
+        return this.#record.head(now());
       case "origin-piece":
         this.#record.sent(message.piece, message.bytes.byteLength);
-        void this.#learner.learn(message.piece, message.bytes).catch(this.#options.onError);
+        void this.#learner.learn(message.piece, message.bytes).catch(onError);
         return;
       case "origin-end":
-        if (message.corrupt) this.#options.library.disown(this.url);
-        return this.#options.run(
-          this.#options.planner.originEnded(this.id, message.complete, this.#options.now()),
-        );
+        if (message.corrupt) library.disown(this.url);
+        return run(planner.originEnded(this.id, message.complete, now()));
       case "position":
-        this.#position = message.piece;
-        if (this.#asset) this.#span.extend(this.#asset, this.#position, this.#pieces.to);
-        return this.#options.run(
-          this.#options.planner.advance(this.id, message.piece, this.#options.now()),
-        );
+        return this.#delivery?.advance(message.piece);
       case "end":
         return void this.#finish(message.complete);
     }
   }
 
   /** The origin brought a piece, and it is the attested one. */
-  #learned({ piece, bytes }: VerifiedPiece): void {
-    this.#worker.knew(piece);
-    if (!this.#planned) return;
-    const { planner, now, run } = this.#options;
-    run(planner.originArrived(this.id, piece, bytes.byteLength, now()));
+  #learned(piece: VerifiedPiece): void {
+    this.#worker.knew(piece.piece);
+    this.#delivery?.originArrived(piece);
   }
 
   /** The request is over; what was observed may still wait for its attestation. */
   async #finish(complete: boolean): Promise<void> {
-    if (!this.#planned && complete) this.#sampleOrigin();
+    if (!this.#delivery && complete) this.#sampleOrigin();
     this.#close();
     await this.#learner.finish();
   }
 
   #rangeOf({ length }: TrustedAsset): ByteRange | undefined {
-    const { range } = this.want;
-    if (!range) return { start: 0, end: length };
-    if (range.start >= length) return undefined;
-    const end = range.end ?? range.start + this.#openMaxBytes;
-    return { start: range.start, end: Math.min(end, length) };
-  }
-
-  /** The page goes away or the mesh stops: the worker finishes alone. */
-  #leave(): void {
-    this.#worker.post({ type: "fail" });
-    this.#close();
+    return coveredRange(this.want.range, length, this.#openMaxBytes);
   }
 
   #close(): void {

@@ -205,7 +205,7 @@ export class Exchange {
       session.tick();
       planner.setDeadline(session.id, session.deadlineMs);
     }
-    planner.uplinkBytesPerMs = uploader.rateBytesPerMs;
+    planner.election.uplinkBytesPerMs = uploader.rateBytesPerMs;
     this.run(planner.tick(now()));
   }
 }

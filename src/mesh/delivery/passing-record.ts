@@ -2,7 +2,12 @@
  * What is seen of a response that passes through: how far it is and how fast it comes.
  * @module
  */
-import type { PieceRange } from "../../protocol/asset.js";
+import type { Passing } from "../../engine/origin/take-over.js";
+import type { Planner } from "../../engine/planning/planner.js";
+import { LOOK_AHEAD_PIECES } from "../../engine/planning/request-state.js";
+import { type PieceRange, pieceCountOf } from "../../protocol/asset.js";
+import { PIECE_BYTES } from "../../protocol/limits.js";
+import type { TrustedAsset } from "../trust/trust.js";
 
 export class PassingRecord {
   readonly #openedMs: number;
@@ -18,11 +23,6 @@ export class PassingRecord {
   /** Whether its head is here. */
   get begun(): boolean {
     return this.#firstByteMs !== undefined;
-  }
-
-  /** Whole pieces of it, in bytes. */
-  get bytes(): number {
-    return this.#bytes;
   }
 
   head(nowMs: number): void {
@@ -42,6 +42,22 @@ export class PassingRecord {
   /** What has not passed through yet. */
   restOf({ from, to }: PieceRange): PieceRange {
     return { from: Math.max(from, this.#to), to };
+  }
+
+  /** What taking it over is judged by: how it comes, and what linked peers hold of what comes next. */
+  seen(asset: TrustedAsset, rest: PieceRange, planner: Planner, nowMs: number): Passing {
+    const { assetId, length } = asset;
+    let heldPieces = 0;
+    const probedTo = Math.min(rest.to, rest.from + LOOK_AHEAD_PIECES);
+    for (let piece = rest.from; piece < probedTo; piece++) {
+      if (planner.heldByPeers(assetId, { from: piece, to: piece + 1 })) heldPieces++;
+    }
+    const restPieces = rest.to - rest.from;
+    return {
+      ...{ observedMs: this.durationMs(nowMs), observedBytes: this.#bytes },
+      ...{ restBytes: restPieces * PIECE_BYTES, restPieces, heldPieces },
+      shared: planner.shared(assetId, pieceCountOf(length), nowMs),
+    };
   }
 
   /**

@@ -50,19 +50,34 @@ export class RequestClock {
       openedMs: this.#startedMs,
       nowMs: this.#now(),
       playback: this.#playback(),
-      originMs: this.#planner.originMs(to > from ? (to - from) * PIECE_BYTES : this.#expectedBytes),
+      originMs: this.#planner.origin.expectedMs(
+        to > from ? (to - from) * PIECE_BYTES : this.#expectedBytes,
+      ),
     });
   }
 
   /** Until then it may wait for links and holders that are on their way. */
   patientUntilMs(pieces: PieceRange): number {
-    const originMs = this.#planner.originMs((pieces.to - pieces.from) * PIECE_BYTES);
+    const originMs = this.#planner.origin.expectedMs((pieces.to - pieces.from) * PIECE_BYTES);
     return this.#startedMs + patienceMs(this.#startedMs, this.deadlineMs(pieces), originMs);
   }
 
+  /** Waits for the asset's attestation as long as the deadline allows. */
+  async patiently(attesting: Promise<void>): Promise<void> {
+    const waitMs = this.#attestationMs;
+    if (waitMs <= 0) return;
+    await Promise.race([
+      attesting,
+      new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, waitMs);
+        void attesting.then(() => clearTimeout(timer));
+      }),
+    ]);
+  }
+
   /** How long it may wait for the asset's attestation: as the deadline allows, and not at all when bytes are urgent. */
-  get attestationMs(): number {
-    const originMs = this.#planner.originMs(this.#expectedBytes);
+  get #attestationMs(): number {
+    const originMs = this.#planner.origin.expectedMs(this.#expectedBytes);
     // Somebody is there who may hold it: an answer of the index is worth a moment in any case.
     const leastMs = this.#planner.linked ? ATTESTATION_MS : 0;
     const deadlineMs = this.deadlineMs({ from: 0, to: 0 });

@@ -59,7 +59,7 @@ export class Showing {
     this.#pacing = new Pacing({
       playbackOf: options.playbackOf,
       segmentOf: (url) => this.#lookahead.segmentOf(url),
-      originBytesPerMs: () => options.planner.originLineBytesPerMs,
+      originBytesPerMs: () => options.planner.origin.lineBytesPerMs,
       hearsayBytesPerMs: lineHearsay,
       aboveBytesPerMs: (url) => this.#aboveBytesPerMs(url),
       nextBytesPerMs: (url) => {

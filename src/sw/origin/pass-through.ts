@@ -4,7 +4,7 @@
  * When peers turn out to have the rest, the host takes the response over in mid-body.
  * @module
  */
-import { type ByteRange, piecesOfBytes } from "../../protocol/asset.js";
+import { type AskedRange, type ByteRange, piecesOfBytes } from "../../protocol/asset.js";
 import type {
   BytesBySource,
   DeliveryMessage,
@@ -12,7 +12,7 @@ import type {
 } from "../../protocol/worker-messages.js";
 import type { Delivery } from "../answer/delivery.js";
 import { type Pacer, paced } from "../answer/paced.js";
-import { type AskedRange, parseContentRange } from "../request/byte-range.js";
+import { parseContentRange } from "../request/byte-range.js";
 import { PieceCutter, sameValidators } from "./origin-reader.js";
 
 export type MeshPlan = Extract<HostMessage, { type: "mesh" }>;

@@ -5,13 +5,7 @@
  * Source: RFC 9110 sections 14.1, 14.2 and 15.3.7.
  * @module
  */
-import type { ByteRange } from "../../protocol/asset.js";
-
-/** A range as asked for: `end` is exclusive, `undefined` when open. */
-export interface AskedRange {
-  readonly start: number;
-  readonly end?: number;
-}
+import type { AskedRange, ByteRange } from "../../protocol/asset.js";
 
 /** @returns The range, or `undefined` if the header is not one we answer. */
 export function parseRange(header: string): AskedRange | undefined {
@@ -21,23 +15,6 @@ export function parseRange(header: string): AskedRange | undefined {
   if (match[2] === undefined) return { start };
   const last = Number(match[2]);
   return last >= start ? { start, end: last + 1 } : undefined;
-}
-
-/**
- * What a response to `asked` covers of an asset.
- *
- * @param openMaxBytes An open-ended range may be answered short (RFC 9110 section 14.2 lets the server
- * send less), a closed one never is.
- * @returns `undefined` if the range starts past the end: the origin answers 416.
- */
-export function coveredRange(
-  asked: AskedRange | undefined,
-  length: number,
-  openMaxBytes: number,
-): ByteRange | undefined {
-  if (!asked) return { start: 0, end: length };
-  if (asked.start >= length) return undefined;
-  return { start: asked.start, end: Math.min(asked.end ?? asked.start + openMaxBytes, length) };
 }
 
 /** A parsed `Content-Range`; `length` is `undefined` for `*`. */

@@ -4,7 +4,7 @@
  */
 import type { StrategyHandler } from "workbox-strategies";
 import { needsSignature } from "../../engine/rules/sharing-policy.js";
-import { canonicalUrl } from "../../protocol/asset.js";
+import { type AskedRange, canonicalUrl } from "../../protocol/asset.js";
 import { PROTOCOL_VERSION } from "../../protocol/limits.js";
 import type { Want } from "../../protocol/worker-messages.js";
 import { Pacer } from "../answer/paced.js";
@@ -13,7 +13,7 @@ import { WHOLE_MAX_BYTES } from "../answer/whole-body.js";
 import type { Company } from "../company.js";
 import { Authorisation } from "../origin/authorisation.js";
 import { findHost, type HostTab } from "../pages/host-tab.js";
-import { type AskedRange, parseRange } from "./byte-range.js";
+import { parseRange } from "./byte-range.js";
 
 declare const self: ServiceWorkerGlobalScope;
 

@@ -3,7 +3,7 @@
  * page: same URL, credentials, referrer and headers.
  * @module
  */
-import type { AskedRange } from "./byte-range.js";
+import type { AskedRange } from "../../protocol/asset.js";
 
 /** @param range Bytes to ask for, closed; `undefined` for the request as it is. */
 export function requestFor(

@@ -14,7 +14,7 @@ import { makeLibrary } from "../../support/integrity-world.js";
 async function setUp() {
   const { trust, library, clock } = makeLibrary();
   const planner = new Planner({ random: () => 0.5, hopeful: () => false });
-  planner.clique = ["a", "b"];
+  planner.election.members = ["a", "b"];
   const exchange = new Exchange({
     ...{ planner, trust, library, now: () => clock.nowMs },
     gossip: { greet: () => undefined } as unknown as HaveGossip,

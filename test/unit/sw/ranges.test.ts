@@ -1,9 +1,9 @@
 import { expect } from "chai";
+import { coveredRange } from "../../../src/protocol/asset.js";
 import type { Header } from "../../../src/protocol/attestation.js";
 import { corsAllows, responseHead } from "../../../src/sw/answer/response-head.js";
 import { cappedRange } from "../../../src/sw/origin/pass-through.js";
 import {
-  coveredRange,
   formatContentRange,
   parseContentRange,
   parseRange,

@@ -163,9 +163,9 @@ describe("planner", () => {
 
   it("Planner that was not run for a while reads what was said before it takes its turn (rule 2)", () => {
     const { planner, link, open } = setUp();
-    planner.selfId = "self";
+    planner.election.selfId = "self";
     link("b", []);
-    planner.clique = ["b", "c", "d"];
+    planner.election.members = ["b", "c", "d"];
     const ranks = new Election(() => []);
     ranks.selfId = "self";
     ranks.members = ["b", "c", "d"];
@@ -191,12 +191,12 @@ describe("planner", () => {
 
   it("Planner lets others go first while its own uplink is slow (rule 2)", () => {
     const { planner, link, open } = setUp();
-    planner.selfId = "self";
+    planner.election.selfId = "self";
     link("b", []);
-    planner.clique = ["self", "b"];
-    planner.uplinkBytesPerMs = 499;
+    planner.election.members = ["self", "b"];
+    planner.election.uplinkBytesPerMs = 499;
     expect(fetchesOf(open({ pieces: { from: 0, to: 64 } }))).to.be.empty;
-    planner.uplinkBytesPerMs = 500;
+    planner.election.uplinkBytesPerMs = 500;
     expect(fetchesOf(ticks(planner, 1, 60))).to.not.be.empty;
   });
 
@@ -205,20 +205,20 @@ describe("planner", () => {
     for (const peer of ["b", "c"]) link(peer, []);
     const claim = { assetId: "asset", from: 0, to: 4, hops: 2 };
     expect(planner.claimed("b", claim, 0), "no clique").to.deep.equal([]);
-    planner.clique = ["b", "c", "d"];
+    planner.election.members = ["b", "c", "d"];
     const other = { ...claim, from: 4, to: 8 };
     expect(planner.claimed("b", other, 0)).to.deep.equal([{ type: "claim", ...other, hops: 1 }]);
     expect(planner.claimed("c", { ...other, from: 5 }, 0), "no news").to.deep.equal([]);
     expect(planner.claimed("c", { ...claim, from: 8, to: 9, hops: 0 }, 0)).to.deep.equal([]);
-    planner.serving = false;
+    planner.election.serving = false;
     expect(planner.claimed("c", { ...claim, from: 9, to: 10 }, 0)).to.deep.equal([]);
-    expect(planner.claim("asset", claim), "nobody could get it from here").to.deep.equal([]);
+    expect(planner.relay.claim("asset", claim), "nobody could get it from here").to.deep.equal([]);
   });
 
   it("Planner passes on no more than a burst of a flooder's claims", () => {
     const { planner, link } = setUp();
     link("flooder", []);
-    planner.clique = ["flooder"];
+    planner.election.members = ["flooder"];
     const flood = (nowMs: number) =>
       Array.from({ length: 1_000 }, (_, at) =>
         planner.claimed("flooder", { assetId: `${nowMs} ${at}`, from: 0, to: 4, hops: 4 }, nowMs),
@@ -246,8 +246,8 @@ describe("planner", () => {
     const members = Array.from({ length: 9 }, (_, index) => `viewer-${index}`);
     const fetchers = members.filter((self) => {
       const { planner, link, open } = setUp();
-      planner.selfId = self;
-      planner.clique = members;
+      planner.election.selfId = self;
+      planner.election.members = members;
       link("viewer-0", []);
       open({ pieces: { from: 0, to: 4 } });
       return fetchesOf(ticks(planner, 50, 60)).length > 0;
@@ -261,8 +261,8 @@ describe("planner", () => {
     const outcomes = members.map((self) => {
       const other = members.find((member) => member !== self) ?? "";
       const { planner, link, open } = setUp();
-      planner.selfId = self;
-      planner.clique = members;
+      planner.election.selfId = self;
+      planner.election.members = members;
       link(other, []);
       const commands = [open({ pieces: range }), ticks(planner, 0, 1_000)].flat();
       const told = commands.findIndex(({ type }) => type === "claim");
@@ -270,8 +270,8 @@ describe("planner", () => {
       expect(told, "it says so first").to.be.within(0, ordered - 1);
 
       const inDoubt = setUp();
-      inDoubt.planner.selfId = self;
-      inDoubt.planner.clique = members;
+      inDoubt.planner.election.selfId = self;
+      inDoubt.planner.election.members = members;
       inDoubt.link(other, []);
       let nowMs = 0;
       let claims = inDoubt.open({ pieces: range });
@@ -285,8 +285,8 @@ describe("planner", () => {
 
   it("Planner takes its turn anew for what a peer held and does not hold any more (rule 2)", () => {
     const { planner, link, open } = setUp();
-    planner.selfId = "self";
-    planner.clique = ["b"];
+    planner.election.selfId = "self";
+    planner.election.members = ["b"];
     link("b", []);
     const range = { from: 0, to: 64 };
     expect(open({ pieces: range }).map(({ type }) => type)).to.include("claim");
@@ -305,13 +305,13 @@ describe("planner", () => {
   it("Planner is not taken for a stream by who shares a slow origin, however much it orders (rule 2)", () => {
     const sampled = () => {
       const world = setUp();
-      world.planner.selfId = "self";
-      world.planner.sampleOrigin({ firstByteMs: 60, bytes: 2 ** 20, durationMs: 2 ** 20 / 100 });
+      world.planner.election.selfId = "self";
+      world.planner.origin.passed({ firstByteMs: 60, bytes: 2 ** 20, durationMs: 2 ** 20 / 100 });
       return world;
     };
     const fetcher = sampled();
     fetcher.link("b", []);
-    fetcher.planner.clique = ["b"];
+    fetcher.planner.election.members = ["b"];
     const commands = [
       fetcher.open({ pieces: { from: 0, to: 16 } }),
       ticks(fetcher.planner, 0, 3_000),
@@ -324,8 +324,8 @@ describe("planner", () => {
 
     const neighbour = sampled();
     neighbour.link("self", []);
-    neighbour.planner.clique = ["self"];
-    neighbour.planner.serving = false; // it comes after "self" in every election
+    neighbour.planner.election.members = ["self"];
+    neighbour.planner.election.serving = false; // it comes after "self" in every election
     neighbour.open({ pieces: { from: 0, to: 16 }, tookOver: true });
     for (const claim of claims) neighbour.planner.claimed("self", claim, 0);
     expect(fetchesOf(ticks(neighbour.planner, 0, 1_500)), "it waits").to.be.empty;
@@ -337,10 +337,10 @@ describe("planner", () => {
     const turns = (originBytesPerMs: number) =>
       members.map((self) => {
         const { planner, link, open } = setUp();
-        planner.selfId = self;
-        planner.clique = members;
+        planner.election.selfId = self;
+        planner.election.members = members;
         link("viewer-0", []);
-        planner.sampleOrigin({
+        planner.origin.passed({
           firstByteMs: 60,
           bytes: 2 ** 20,
           durationMs: 2 ** 20 / originBytesPerMs,
@@ -364,8 +364,8 @@ describe("planner", () => {
 
   it("Planner's turn comes within two seconds, however many come before it", () => {
     const { planner, link, open } = setUp();
-    planner.selfId = "me";
-    planner.clique = Array.from({ length: 40 }, (_, index) => `viewer-${index}`);
+    planner.election.selfId = "me";
+    planner.election.members = Array.from({ length: 40 }, (_, index) => `viewer-${index}`);
     link("viewer-0", []);
     const commands = [open({ pieces: { from: 0, to: 64 }, deadlineMs: 1e6 }), planner.tick(1_999)];
     const before = fetchesOf(commands.flat()).reduce((sum, { from, to }) => sum + to - from, 0);
@@ -378,8 +378,8 @@ describe("planner", () => {
   it("Planner leaves the origin to others while it does not upload, as long as there is time", () => {
     const { planner, link, open } = setUp();
     link("b", []);
-    planner.clique = ["b", "c"];
-    planner.serving = false;
+    planner.election.members = ["b", "c"];
+    planner.election.serving = false;
     expect(open({ pieces: { from: 0, to: 4 } })).to.deep.equal([]);
     const commands = ticks(planner, 100, 1_500);
     expect(commands).to.deep.equal([{ type: "fetch", requestId: 1, from: 0, to: 4 }]);
@@ -387,18 +387,18 @@ describe("planner", () => {
 
   it("Planner elects at once after a take-over, though others' streams were to bring it too", () => {
     const { planner, link, open } = setUp();
-    planner.selfId = "self";
+    planner.election.selfId = "self";
     for (const peer of ["slow", "fast"]) link(peer, []);
     const stream = { assetId: "asset", from: 0, to: 64, hops: 4 };
     planner.claimed("slow", stream, 0);
-    planner.clique = ["slow"];
+    planner.election.members = ["slow"];
     const ranked = (nowMs = 100) => {
       open({ pieces: { from: 0, to: 64 }, tookOver: true }, nowMs);
       return fetchesOf(planner.tick(nowMs + 60));
     };
     expect(ranked(), "the stream is waited for").to.be.empty;
     planner.close(1);
-    expect(planner.takeOver("asset", 0)).to.deep.equal([
+    expect(planner.relay.takeOver("asset", 0)).to.deep.equal([
       { type: "claim", assetId: "asset", from: 0, to: 0, hops: 4 },
     ]);
     expect(ranked()).to.not.be.empty;
@@ -406,7 +406,7 @@ describe("planner", () => {
     expect(fetchesOf(ticks(planner, 150, 3_000)), "claimed again, as slow as before").to.not.be
       .empty;
     planner.close(1);
-    planner.takeOver("asset", 0);
+    planner.relay.takeOver("asset", 0);
     link("fast", [0, 1, 2]);
     planner.claimed("fast", stream, 3_000);
     expect(ranked(), "that one is faster").to.be.empty;
@@ -428,8 +428,8 @@ describe("planner", () => {
   it("Planner plans with what a peer adds, once, and forgets it with the peer", () => {
     const { planner, link, open } = setUp();
     link("a", []);
-    planner.clique = ["b", "c"];
-    planner.serving = false;
+    planner.election.members = ["b", "c"];
+    planner.election.serving = false;
     expect(open({ pieces: { from: 0, to: 8 } })).to.deep.equal([]);
     const held = (...bits: number[]) => ({
       pieceCount: COUNT,
@@ -659,13 +659,13 @@ describe("planner", () => {
     expect(planner.heldByPeers("asset", { from: 0, to: 10 })).to.equal(false);
   });
 
-  it("Planner.originMs() follows what origin responses showed", () => {
+  it("Planner.origin.expectedMs() follows what origin responses showed", () => {
     const { planner } = setUp();
-    expect(planner.originMs(250_000)).to.equal(160);
-    planner.sampleOrigin({ firstByteMs: 10, bytes: 1_000_000, durationMs: 100 });
-    expect(planner.originMs(100_000)).to.equal(20);
-    planner.sampleOrigin({ firstByteMs: 10, bytes: 100, durationMs: 1_000 });
-    expect(planner.originMs(100_000), "a few bytes show no rate").to.equal(20);
+    expect(planner.origin.expectedMs(250_000)).to.equal(160);
+    planner.origin.passed({ firstByteMs: 10, bytes: 1_000_000, durationMs: 100 });
+    expect(planner.origin.expectedMs(100_000)).to.equal(20);
+    planner.origin.passed({ firstByteMs: 10, bytes: 100, durationMs: 1_000 });
+    expect(planner.origin.expectedMs(100_000), "a few bytes show no rate").to.equal(20);
   });
 
   it("Planner ignores what is over", () => {
