@@ -21,6 +21,7 @@ const GREEN_MAX_MS = 120_000;
 const VERIFY = "src/protocol/verify.ts";
 const LEAF = "src/protocol/attestation.ts";
 const TRUST = "src/mesh/trust/trust.ts";
+const SERVER = "src/mesh/trust/attesting-server.ts";
 const WINDOWS = "src/mesh/trust/live-windows.ts";
 const LIBRARY = "src/mesh/delivery/piece-library.ts";
 const EXCHANGE = "src/mesh/delivery/exchange.ts";
@@ -139,25 +140,32 @@ const MUTANTS = [
     "",
     "verify",
   ],
-  ["the signature is not checked", TRUST, "await this.#checkSignature(attestation);", "", "trust"],
+  [
+    "an attestation counts, whoever made it",
+    TRUST,
+    "await this.#server.check(attestation);",
+    "",
+    "trust",
+  ],
+  ["the signature is not checked", SERVER, "await this.#checkSignature(attestation);", "", "trust"],
   [
     "a wrong signature is not refused",
-    TRUST,
+    SERVER,
     "if (!valid) {",
     "if (!valid && key === undefined) {",
     "trust",
   ],
   [
     "any key of the server counts, though one is pinned",
-    TRUST,
+    SERVER,
     "if (this.#pinned !== undefined && publicKey !== this.#pinned) continue;",
     "",
     "trust",
   ],
   [
     "an expired attestation is accepted",
-    TRUST,
-    "if (attestation.expiresMs <= this.serverNowMs) {",
+    SERVER,
+    "if (attestation.expiresMs <= this.nowMs) {",
     "if (false) {",
     "trust",
   ],

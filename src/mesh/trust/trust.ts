@@ -1,16 +1,15 @@
 /**
- * What the host tab may believe: attestations whose signature, shape and age are right, by URL and by
+ * What the host tab may believe: attestations that the server vouches for and whose shape is right, by URL and by
  * asset, and the server's refusals. Bounded; nothing here is ever taken from a peer.
  * @module
  */
-import { equalBytes, fromBase64Url } from "../../core/digest.js";
+import { equalBytes } from "../../core/digest.js";
 import { NearcastError } from "../../core/errors.js";
 import type { UrlMatcher } from "../../core/url-pattern.js";
 import { isActive } from "../../engine/rules/sharing-policy.js";
 import {
   type Attestation,
   type AttestedWindow,
-  attestationBytes,
   type Header,
   isAttestation,
   openAttestation,
@@ -18,6 +17,7 @@ import {
 import { isFromManifest } from "../../protocol/manifest.js";
 import { sealedWindow, sealMatcher } from "../../protocol/seal.js";
 import type { Refusal } from "../../protocol/signal-messages.js";
+import { AttestingServer } from "./attesting-server.js";
 import { LiveWindows } from "./live-windows.js";
 
 /** One version of one URL, with the windows that are attested so far. */
@@ -61,22 +61,17 @@ export class Trust {
   readonly #byUrl = new Map<string, AssetEntry>();
   readonly #byId = new Map<string, AssetEntry>();
   readonly #refusals = new Map<string, number>();
-  readonly #keys = new Map<string, CryptoKey>();
-  readonly #pinned: string | undefined;
+  readonly #server: AttestingServer;
   #publisher: Publisher | undefined;
   #mustSeal: UrlMatcher = () => false;
   readonly #nowMs: () => number;
-  #clockSkewMs = 0;
-  #verifies: boolean | undefined;
-  /** Attestations that arrive right behind the keys wait until those are imported. */
-  #meeting: Promise<void> = Promise.resolve();
 
   /**
    * @param pinnedKey The only key to accept (base64url, raw Ed25519), if the site named one.
    * @param nowMs This device's clock, Unix milliseconds.
    */
   constructor({ pinnedKey, nowMs }: { pinnedKey: string | undefined; nowMs: () => number }) {
-    this.#pinned = pinnedKey;
+    this.#server = new AttestingServer({ pinnedKey, localNowMs: nowMs });
     this.#nowMs = nowMs;
   }
 
@@ -102,12 +97,12 @@ export class Trust {
 
   /** Server time: expiry is judged by it, so a wrong clock here changes nothing. */
   get serverNowMs(): number {
-    return this.#nowMs() + this.#clockSkewMs;
+    return this.#server.nowMs;
   }
 
   /** Converts server time to this device's. */
   toLocalMs(serverMs: number): number {
-    return serverMs - this.#clockSkewMs;
+    return this.#server.toLocalMs(serverMs);
   }
 
   /** Takes the server's clock and keys from its answer to a join. */
@@ -115,22 +110,7 @@ export class Trust {
     serverNowMs: number,
     keys: readonly (readonly [keyId: string, publicKey: string])[],
   ): Promise<void> {
-    this.#meeting = this.#meet(serverNowMs, keys);
-    return this.#meeting;
-  }
-
-  async #meet(
-    serverNowMs: number,
-    keys: readonly (readonly [keyId: string, publicKey: string])[],
-  ): Promise<void> {
-    this.#clockSkewMs = serverNowMs - this.#nowMs();
-    this.#keys.clear();
-    for (const [keyId, publicKey] of keys) {
-      if (this.#pinned !== undefined && publicKey !== this.#pinned) continue;
-      const key = await importKey(publicKey);
-      this.#verifies = key !== undefined;
-      if (key) this.#keys.set(keyId, key);
-    }
+    return this.#server.meet(serverNowMs, keys);
   }
 
   /**
@@ -143,11 +123,7 @@ export class Trust {
    * such content; `protocol/malformed` if its fields disagree.
    */
   async accept(attestation: Attestation, seal?: string): Promise<TrustedAsset | undefined> {
-    await this.#meeting;
-    if (attestation.expiresMs <= this.serverNowMs) {
-      throw new NearcastError("integrity/signature", "Cannot use attestation: it has expired");
-    }
-    await this.#checkSignature(attestation);
+    await this.#server.check(attestation);
     const window = await opened(attestation, seal);
     const { url, headers } = attestation;
     if (this.#publisher?.mayCover(url)) return this.#agree(window);
@@ -237,20 +213,6 @@ export class Trust {
     return asset;
   }
 
-  async #checkSignature(attestation: Attestation): Promise<void> {
-    const key = this.#keys.get(attestation.keyId);
-    // A browser without Ed25519 (before 2025) relies on TLS to the server, unless a key is pinned.
-    if (!key && this.#verifies === false && this.#pinned === undefined) return;
-    const signature = fromBase64Url(attestation.signature);
-    const valid =
-      key !== undefined &&
-      signature !== undefined &&
-      (await crypto.subtle.verify("Ed25519", key, signature, attestationBytes(attestation)));
-    if (!valid) {
-      throw new NearcastError("integrity/signature", "Cannot use attestation: wrong signature");
-    }
-  }
-
   #remember(window: AttestedWindow, freshUntilMs = Number.POSITIVE_INFINITY): TrustedAsset {
     const { assetId, attestation } = window;
     const { url, length, headers, issuedMs } = attestation;
@@ -295,14 +257,4 @@ function trim<K, V>(map: Map<K, V>, max: number): V[] {
     dropped.push(value);
   }
   return dropped;
-}
-
-async function importKey(publicKey: string): Promise<CryptoKey | undefined> {
-  const raw = fromBase64Url(publicKey);
-  if (!raw) return undefined;
-  try {
-    return await crypto.subtle.importKey("raw", raw, "Ed25519", false, ["verify"]);
-  } catch {
-    return undefined; // the browser has no Ed25519; see #checkSignature
-  }
 }
