@@ -6,40 +6,28 @@
 
 import { Planner } from "../engine/planning/planner.js";
 import type { PlaybackState } from "../engine/playback/deadline.js";
-import type { UploadRule } from "../engine/uploads/manners.js";
 import { groupOf } from "../protocol/asset.js";
 import type { PaceQuestion, PlaylistReport, Want } from "../protocol/worker-messages.js";
-import { PieceStore } from "../store/piece-store.js";
-import { Announcer } from "./announcer.js";
 import { DeliverySession } from "./delivery/delivery-session.js";
 import { Exchange } from "./delivery/exchange.js";
-import { PieceLibrary } from "./delivery/piece-library.js";
-import { HaveGossip } from "./links/have-gossip.js";
 import { Neighbours } from "./links/neighbours.js";
 import type { PeerLink } from "./links/peer-link.js";
 import { Membership, type MembershipConfig, type MembershipHandlers } from "./membership.js";
 import { type LoadPlaylistReader, Showing } from "./playback/showing.js";
-import { watchDevice } from "./tabs/device.js";
+import { Sharing, type SharingConfig } from "./sharing.js";
 import { type DeliveredBytes, type MeshCounts, Tally } from "./tally.js";
 import { AttestationLookup } from "./trust/attestation-lookup.js";
 import { Manifests } from "./trust/manifests.js";
 import { Trust } from "./trust/trust.js";
-import { UploadManners } from "./uploads/upload-manners.js";
-import { Uploader } from "./uploads/uploader.js";
 
-export interface HostConfig extends MembershipConfig {
+export interface HostConfig extends MembershipConfig, SharingConfig {
   readonly attestationKey: string | undefined;
   /** URLs of the publisher's manifests, and the key that signs them. */
   readonly manifestUrls: readonly string[];
   readonly manifestKey: string | undefined;
   /** Query parameters that keys leave out. */
   readonly stripParams: readonly string[];
-  readonly cacheMaxBytes: number;
   readonly linksMax: number;
-  readonly upload: UploadRule;
-  readonly uploadMaxRate: number;
-  readonly uploadMaxParallel: number;
-  readonly uploadDailyMaxBytes: number;
 }
 
 export interface HostHandlers extends MembershipHandlers {
@@ -64,23 +52,14 @@ export interface HostOptions {
   readonly signal: AbortSignal;
 }
 
-/** Patience with the disk at the start. */
-const LOADING_MS = 200;
-
 export class MeshHost {
   readonly #options: HostOptions;
   readonly #trust: Trust;
-  readonly #library: PieceLibrary;
-  readonly #store: PieceStore;
+  readonly #sharing: Sharing;
   readonly #planner: Planner;
   readonly #neighbours: Neighbours;
-  readonly #uploader: Uploader;
-  readonly #manners: UploadManners;
-  readonly #gossip: HaveGossip;
-  readonly #announcer: Announcer;
   readonly #exchange: Exchange;
   readonly #showing: Showing;
-  readonly #loaded: Promise<void>;
   readonly #attestations: AttestationLookup;
   readonly #membership: Membership;
   readonly #tally = new Tally();
@@ -91,52 +70,28 @@ export class MeshHost {
     this.#options = options;
     const { config, handlers, now, random } = options;
     this.#trust = new Trust({ pinnedKey: config.attestationKey, nowMs: options.wallNow });
-    this.#store = new PieceStore({
-      maxBytes: config.cacheMaxBytes,
-      now: options.wallNow,
-      onError: handlers.onError,
-      onEvict: (assetId, window) => this.#library.evicted(assetId, window),
-    });
-    this.#library = new PieceLibrary({
-      store: this.#store,
-      trust: this.#trust,
-      handlers: {
-        onAdded: (asset, piece) => this.#announcer.pieceAdded(asset, piece),
-        onGone: (assetId) => this.#announcer.piecesGone(assetId),
-      },
-      busy: () => !this.#exchange.idle,
-      deviceGib: (navigator as { readonly deviceMemory?: number }).deviceMemory,
-    });
-    this.#planner = new Planner({ random, hopeful: () => this.#hopeful() });
-    this.#gossip = new HaveGossip({
-      library: this.#library,
+    this.#sharing = new Sharing({
+      ...options,
       trust: this.#trust,
       links: () => this.#neighbours.open,
-    });
-    this.#announcer = new Announcer({
-      library: this.#library,
-      trust: this.#trust,
-      gossip: this.#gossip,
       index: () => this.#membership.index,
-    });
-    this.#uploader = new Uploader({
-      maxBytesPerS: config.uploadMaxRate,
-      maxParallel: config.uploadMaxParallel,
-      random,
-      now,
-      read: (assetId, piece) => this.#library.readForPeer(assetId, piece),
+      busy: () => !this.#exchange.idle,
+      urgent: () => this.#exchange.urgent,
+      playing: () => handlers.playing(),
       onUploaded: (bytes) => {
         this.counts.uploaded += bytes;
-        this.#manners.uploaded(bytes);
       },
-      urgent: () => this.#exchange.urgent,
+      onServing: (serving) => {
+        this.#planner.election.serving = serving;
+      },
+      onError: handlers.onError,
     });
+    this.#planner = new Planner({ random, hopeful: () => this.#hopeful() });
+    const { announcer, gossip, library, uploader } = this.#sharing;
     this.#exchange = new Exchange({
       planner: this.#planner,
       trust: this.#trust,
-      library: this.#library,
-      gossip: this.#gossip,
-      uploader: this.#uploader,
+      ...{ library, gossip, uploader },
       now,
       onLink: handlers.onLink,
       onRejected: (peerId, bytes) => {
@@ -153,13 +108,13 @@ export class MeshHost {
       stripParams: config.stripParams,
       planner: this.#planner,
       trust: this.#trust,
-      library: this.#library,
+      library,
       now,
       nextId: () => ++this.#lastSession,
       run: (commands) => this.#exchange.run(commands),
       attest: (url, window) => this.#attestations.find(url, window),
       playbackOf: (clientId) => handlers.playbackOf(clientId),
-      allowed: () => this.#enabled && !this.#manners.frugal && this.#exchange.idle,
+      allowed: () => this.#enabled && !this.#sharing.frugal && this.#exchange.idle,
       onError: handlers.onError,
       signal: options.signal,
     });
@@ -177,36 +132,14 @@ export class MeshHost {
       neighbours: this.#neighbours,
       trust: this.#trust,
       announced: {
-        holdings: () => this.#announcer.holdings(),
-        held: (assetId) => this.#announcer.held(assetId),
-        loadPercent: () => this.#uploader.loadPercent,
+        holdings: () => announcer.holdings(),
+        held: (assetId) => announcer.held(assetId),
+        loadPercent: () => uploader.loadPercent,
         takeStats: () => ({ ...this.#tally.take(), goodput: this.#goodput() }),
       },
     });
     this.#attestations = this.#openAttestations();
-    this.#manners = new UploadManners({
-      rule: config.upload,
-      dailyMaxBytes: config.uploadDailyMaxBytes,
-      poor: () => this.#uploader.poor,
-      onReview: () => this.#applyManners(),
-      wallNow: options.wallNow,
-      signal: options.signal,
-    });
-    watchDevice(
-      {
-        playing: () => handlers.playing(),
-        now,
-        onFacts: (facts) => {
-          this.#manners.device = facts;
-        },
-      },
-      options.signal,
-    );
-    // A disk that never answers must not keep requests waiting.
-    this.#loaded = Promise.race([
-      this.#library.load().catch(handlers.onError),
-      new Promise<void>((resolve) => setTimeout(resolve, LOADING_MS)),
-    ]);
+    this.#sharing.heedDevice();
     options.signal.addEventListener("abort", () => this.#stop(), { once: true });
   }
 
@@ -230,18 +163,18 @@ export class MeshHost {
   set enabled(enabled: boolean) {
     if (enabled === this.#enabled) return;
     this.#enabled = enabled;
-    this.#manners.enabled = enabled;
+    this.#sharing.enabled = enabled;
     this.#membership.enabled = enabled;
   }
 
   /** Upload caps from now on: bytes per second, 0 for none, and other viewers served at a time. */
   limitUploads({ maxBytesPerS, maxParallel }: { maxBytesPerS: number; maxParallel: number }): void {
-    this.#uploader.limit({ maxBytesPerS, maxParallel });
+    this.#sharing.uploader.limit({ maxBytesPerS, maxParallel });
   }
 
   /** Why this viewer uploads nothing now; `undefined` if it does. */
   get uploadBarrier(): string | undefined {
-    return this.#manners.barrier;
+    return this.#sharing.barrier;
   }
 
   /** Enters the groups of an earlier host, so that its viewers are served on. */
@@ -257,7 +190,7 @@ export class MeshHost {
       want,
       port,
       planner: this.#planner,
-      library: this.#library,
+      library: this.#sharing.library,
       trust: this.#trust,
       now: this.#options.now,
       playback: () => this.#showing.playbackFor(want),
@@ -274,7 +207,7 @@ export class MeshHost {
     this.#showing.asked(want);
     if (!this.#enabled) return session.fail();
     this.#membership.enter(groupOf(want.url));
-    await this.#loaded;
+    await this.#sharing.loaded;
     await session.decide();
   }
 
@@ -290,7 +223,7 @@ export class MeshHost {
 
   /** A page of the profile changes what the URL stands for. */
   changed(url: string): void {
-    this.#library.disown(url);
+    this.#sharing.library.disown(url);
   }
 
   /** Bytes that a page received, for the server's operator. */
@@ -300,16 +233,7 @@ export class MeshHost {
 
   /** Windows were served from the store by the worker. */
   used(assetId: string, from: number, to: number): void {
-    this.#store.touch(assetId, from, to);
-  }
-
-  /** Serves others and tells what is held, or neither. */
-  #applyManners(): void {
-    const uploads = this.uploadBarrier === undefined;
-    if (uploads === this.#uploader.enabled) return;
-    this.#uploader.enabled = uploads;
-    this.#planner.election.serving = uploads;
-    this.#announcer.serving = uploads;
+    this.#sharing.used(assetId, from, to);
   }
 
   #openAttestations(): AttestationLookup {
@@ -350,7 +274,7 @@ export class MeshHost {
     return (
       (alone && this.#expectsLinks) ||
       (index?.asking ?? false) ||
-      this.#gossip.fresh(this.#options.now())
+      this.#sharing.gossip.fresh(this.#options.now())
     );
   }
 
@@ -371,6 +295,6 @@ export class MeshHost {
   #stop(): void {
     this.#exchange.stop();
     this.#neighbours.close();
-    this.#library.flush();
+    this.#sharing.library.flush();
   }
 }

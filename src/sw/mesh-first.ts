@@ -6,30 +6,19 @@
  * @module
  */
 import { Strategy, type StrategyHandler } from "workbox-strategies";
-import { type AskedRange, type ByteRange, coveredRange, piecesOfBytes } from "../protocol/asset.js";
-import { OPEN_RANGE_MAX_BYTES, PROTOCOL_VERSION } from "../protocol/limits.js";
-import { isFromManifest } from "../protocol/manifest.js";
-import type { HostMessage, PaceQuestion } from "../protocol/worker-messages.js";
-import { PieceReader } from "../store/piece-reader.js";
+import { type AskedRange, type ByteRange, coveredRange } from "../protocol/asset.js";
+import { OPEN_RANGE_MAX_BYTES } from "../protocol/limits.js";
+import type { HostMessage } from "../protocol/worker-messages.js";
 import { Delivery } from "./answer/delivery.js";
-import { DiskPatience } from "./answer/disk-patience.js";
-import { storedBody } from "./answer/from-store.js";
 import { paced } from "./answer/paced.js";
 import { RequestMeter } from "./answer/request-meter.js";
-import { type ResponseHead, responseHead } from "./answer/response-head.js";
+import { responseHead } from "./answer/response-head.js";
+import { StoredAnswers } from "./answer/stored-answers.js";
 import { wholeIf } from "./answer/whole-body.js";
 import { changes } from "./changes.js";
 import { Companies, companyKey } from "./company.js";
 import { cappedRange, type MeshPlan, type OriginPlan, observed } from "./origin/pass-through.js";
-import {
-  ACCEPT_MS,
-  askPace,
-  firstPlan,
-  type HostTab,
-  sendWant,
-  sendWantLater,
-  tellUsed,
-} from "./pages/host-tab.js";
+import { ACCEPT_MS, firstPlan, type HostTab, sendWant, sendWantLater } from "./pages/host-tab.js";
 import { keepAlive } from "./pages/pages.js";
 import {
   maySynthesise,
@@ -64,9 +53,8 @@ interface Line {
 /** Cache, then mesh, then network; see the module's description. */
 export class MeshFirst extends Strategy {
   readonly #onError: (error: unknown) => void;
-  readonly #store: PieceReader;
+  readonly #stored: StoredAnswers;
   readonly #stripParams: () => readonly string[];
-  readonly #disk = new DiskPatience();
   readonly #solitude = new Solitude();
   readonly #companies = new Companies();
 
@@ -74,7 +62,7 @@ export class MeshFirst extends Strategy {
     super();
     this.#onError = onError;
     this.#stripParams = stripParams;
-    this.#store = new PieceReader({ onError });
+    this.#stored = new StoredAnswers({ onError });
   }
 
   protected override async _handle(request: Request, handler: StrategyHandler): Promise<Response> {
@@ -106,65 +94,10 @@ export class MeshFirst extends Strategy {
   async #answer(asked: PageRequest): Promise<Response> {
     if (changes.recent(asked.url)) return this.#fromOrigin(asked);
     return (
-      (await this.#attempt(() => this.#fromStore(asked))) ??
+      (await this.#attempt(() => this.#stored.answer(asked))) ??
       (await this.#attempt(() => this.#fromMesh(asked))) ??
       this.#unplanned(asked)
     );
-  }
-
-  async #fromStore(asked: PageRequest): Promise<Response | undefined> {
-    const asset = await this.#disk.read(() => this.#store.findAsset(asked.url, Date.now()));
-    const covered = asset && coveredRange(asked.range, asset.length, OPEN_RANGE_MAX_BYTES);
-    if (!asset || !covered || !maySynthesise(asked, asset)) return undefined;
-    const { from, to } = piecesOfBytes(covered);
-    const windows = await this.#disk.read(() => this.#store.holds(asset, { from, to }, Date.now()));
-    if (!windows) return undefined;
-    if (asked.active && !windows.every(({ attestation }) => isFromManifest(attestation))) {
-      return undefined;
-    }
-    if (!(await asked.authorisation.grants(asset))) return undefined;
-    const head = responseHead(asset, {
-      ...asked,
-      covered,
-      ranged: asked.range !== undefined,
-    });
-    void tellUsed(asset.assetId, from, to);
-    const body = storedBody({
-      reader: this.#store,
-      asset,
-      windows,
-      covered,
-      fetchRange: (bytes, signal) => fetch(requestFor(asked.request, bytes, signal)),
-      onBytes: (source, bytes) => asked.company.count(source, bytes),
-      onEnd: () => asked.company.end(head.status),
-    });
-    const { integrity } = asked.request;
-    if (integrity !== "") return wholeIf(integrity, new Response(body, head));
-    return new Response(this.#pacedFromStore(asked, body, head), head);
-  }
-
-  /** A script's request may be an adaptive player's, which measures how fast its segments come. */
-  #pacedFromStore(
-    { request, handler, host, url, pacer }: PageRequest,
-    body: ReadableStream<Uint8Array>,
-    { headers }: ResponseHead,
-  ): ReadableStream<Uint8Array> {
-    if (request.destination !== "") return body;
-    const value = (name: string) => headers.find(([header]) => header === name)?.[1] ?? "";
-    const question: PaceQuestion = {
-      nearcast: PROTOCOL_VERSION,
-      type: "pace",
-      url,
-      clientId: (handler.event as FetchEvent).clientId,
-      bytes: Number(value("content-length")),
-      contentType: value("content-type"),
-    };
-    const ended = Promise.withResolvers<void>();
-    void host.then((tab) => {
-      if (!tab) return pacer.advise({ type: "pace", bytesPerMs: undefined });
-      void ended.promise.then(askPace(tab, question, (advice) => pacer.advise(advice)));
-    });
-    return paced(body, pacer, ended.resolve);
   }
 
   async #fromMesh(asked: PageRequest): Promise<Response | undefined> {
