@@ -1,12 +1,12 @@
 /**
- * The index as viewers talk to it: join, announce, want and their kin in, answers and pushed attestations
- * out. What a viewer says is checked by the guards of `protocol/signal-messages.ts` before it gets here.
+ * The index as viewers talk to it: join, announce, want and their kin in, answers out. What a viewer says is
+ * checked by the guards of `protocol/signal-messages.ts` before it gets here.
  * @module
  */
 import { NearcastError } from "../../core/errors.js";
-import { assetIdOf, groupOf } from "../../protocol/asset.js";
+import { assetIdOf } from "../../protocol/asset.js";
 import type { Attestation } from "../../protocol/attestation.js";
-import { PROTOCOL_VERSION, WINDOW_BYTES } from "../../protocol/limits.js";
+import { PROTOCOL_VERSION } from "../../protocol/limits.js";
 import { isSealedId, sealedIdOf } from "../../protocol/seal.js";
 import { decodeViewerMessage } from "../../protocol/signal-decoder.js";
 import type {
@@ -31,19 +31,10 @@ import type { SiteBook } from "../site-settings.js";
 import type { Session, Sessions } from "../sockets/sessions.js";
 import { CLOSE } from "../sockets/viewer-socket.js";
 import { type TurnConfig, turnServersFor } from "../turn-credentials.js";
+import { AttestationNews } from "./attestation-news.js";
 import type { MemoryIndex } from "./memory-index.js";
 import { NeighbourNews } from "./neighbour-news.js";
 import type { Neighbourhoods } from "./neighbourhoods.js";
-
-/** Attestations that a viewer gets when it joins. */
-const JOIN_ATTESTATIONS_MAX = 64;
-
-/** Files that are attested ahead of what was wanted; groups in which that happens at once. */
-const LOOK_AHEAD_FILES = 32;
-const LOOK_AHEADS_MAX = 64;
-
-/** Members of a group that a new attestation is pushed to; the others ask when they need it. */
-const PUSH_MEMBERS_MAX = 2_000;
 
 /** Wants of one viewer that may be under way. */
 const PENDING_WANTS_MAX = 64;
@@ -76,20 +67,21 @@ export interface IndexServiceOptions {
 
 /** Answers the index messages of all sessions of one server. */
 export class IndexService {
-  readonly #lookingAhead = new Set<string>();
   readonly #options: IndexServiceOptions;
-  readonly #news: NeighbourNews;
+  readonly #neighbourNews: NeighbourNews;
+  readonly #attestationNews: AttestationNews;
   readonly #onBug = () => this.#options.metrics.add("nearcast_rejected_total", "internal");
 
   constructor(options: IndexServiceOptions) {
     this.#options = options;
-    this.#news = new NeighbourNews(options);
+    this.#neighbourNews = new NeighbourNews(options);
+    this.#attestationNews = new AttestationNews(options);
   }
 
   /** The viewer's socket is gone, and with it its place in a clique. */
   gone(id: string): void {
     this.#options.neighbourhoods.remove(id);
-    this.#news.tell();
+    this.#neighbourNews.tell();
   }
 
   /** Handles one frame with a lower-case type; a malformed one is answered with an error. */
@@ -125,7 +117,7 @@ export class IndexService {
       case "leave":
         index.leave(from.id, message.groups);
         this.#options.neighbourhoods.leave(from.id, message.groups);
-        this.#news.tell();
+        this.#neighbourNews.tell();
         break;
       case "announce":
         index.announce(from.id, message);
@@ -179,7 +171,7 @@ export class IndexService {
     q: number,
     { peers, fresh }: { peers: readonly PeerHint[]; fresh: readonly string[] },
   ): void {
-    const { attestor, signer, config, sites, nowMs } = this.#options;
+    const { signer, config, sites, nowMs } = this.#options;
     send(from, {
       type: "joined",
       q,
@@ -188,16 +180,12 @@ export class IndexService {
       nowMs: nowMs(),
       keys: [[signer.keyId, signer.publicKey]],
       iceServers: [...config.iceServers, ...turnServersFor(from.id, config, nowMs())],
-      neighbourhood: this.#news.of(from),
+      neighbourhood: this.#neighbourNews.of(from),
       peers: from.introductions.introduce(peers, nowMs()),
       config: sites().of(from.siteOrigin).remote,
     });
-    const known = attestor.recent(fresh, from.siteOrigin, JOIN_ATTESTATIONS_MAX);
-    const { isSealed } = sites();
-    for (const attestation of known) {
-      if (!isSealed(attestation.url)) this.#push(from, attestedFrame(attestation));
-    }
-    this.#news.tell();
+    this.#attestationNews.greet(from, fresh);
+    this.#neighbourNews.tell();
   }
 
   async #want(from: Session, { q, url, window, assetId }: WantMessage): Promise<void> {
@@ -216,9 +204,7 @@ export class IndexService {
     const seal = known?.seal;
     send({ socket }, { type: "wanted", q, url, window, attestation, seal, refused, holders });
     if ("refused" in outcome || !outcome.isNew) return;
-    this.#countRead(outcome.attestation, from.siteOrigin);
-    this.#pushToGroup(outcome.attestation, outcome.audience, from);
-    await this.#lookAhead(url, from.siteOrigin);
+    await this.#attestationNews.spread(outcome, from);
   }
 
   /** Under which id those who may have it hold an asset, and with which key; whoever names a sealed id learns nothing. */
@@ -240,26 +226,6 @@ export class IndexService {
     return from.introductions.introduce(all, nowMs());
   }
 
-  /** Attests what follows in the folder, one file after another, once per group and kind at a time. */
-  async #lookAhead(url: string, siteOrigin: string | undefined): Promise<void> {
-    const { attestor, quotas, nowMs } = this.#options;
-    const key = `${groupOf(url)} ${url.slice(url.lastIndexOf("."))}`;
-    if (this.#lookingAhead.has(key) || this.#lookingAhead.size >= LOOK_AHEADS_MAX) return;
-    this.#lookingAhead.add(key);
-    try {
-      for (const next of await attestor.following(url, LOOK_AHEAD_FILES)) {
-        const mayRead = quotas.mayRead(siteOrigin, nowMs());
-        const outcome = await attestor.want(next, 0, siteOrigin, { mayRead });
-        if ("refused" in outcome) return;
-        if (!outcome.isNew) continue;
-        this.#countRead(outcome.attestation, siteOrigin);
-        this.#pushToGroup(outcome.attestation, outcome.audience);
-      }
-    } finally {
-      this.#lookingAhead.delete(key);
-    }
-  }
-
   async #attest(from: Session, url: string, window: number): Promise<WantOutcome> {
     if (from.pendingWants >= PENDING_WANTS_MAX) {
       return { refused: { reason: "too many wants under way", retryMs: 1_000 } };
@@ -277,28 +243,6 @@ export class IndexService {
     }
   }
 
-  /** A query may carry a viewer's own token, so only URLs without one are told to others unasked; and nothing sealed. */
-  #pushToGroup(attestation: Attestation, audience: string, asker?: Session): void {
-    const { index, sessions, sites } = this.#options;
-    if (attestation.url.includes("?") || sites().isSealed(attestation.url)) return;
-    const frame = attestedFrame(attestation);
-    for (const id of index.members(groupOf(attestation.url), PUSH_MEMBERS_MAX)) {
-      const member = sessions.get(id);
-      const mayRead = audience === "*" || audience === (member?.siteOrigin ?? "");
-      if (member && member !== asker && mayRead) this.#push(member, frame);
-    }
-  }
-
-  #countRead({ length }: Attestation, siteOrigin: string | undefined): void {
-    const { quotas, nowMs } = this.#options;
-    quotas.countRead(siteOrigin, Math.min(length, WINDOW_BYTES), nowMs());
-  }
-
-  #push(to: Session, frame: string): void {
-    this.#options.metrics.add("nearcast_pushed_total");
-    to.socket.send(frame);
-  }
-
   #count(from: Session, stats: StatsMessage): void {
     this.#options.neighbourhoods.measured(from.id, stats.goodput);
     for (const source of STATS) {
@@ -313,8 +257,4 @@ function send({ socket }: Pick<Session, "socket">, message: ServerMessage): void
 
 async function attestedIdOf(attestation: Attestation | undefined): Promise<string | undefined> {
   return attestation && assetIdOf(attestation.url, attestation.version, attestation.length);
-}
-
-function attestedFrame(attestation: Attestation): string {
-  return JSON.stringify({ type: "attested", attestation } satisfies ServerMessage);
 }
