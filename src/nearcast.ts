@@ -26,13 +26,6 @@ export interface NearcastCode {
   readonly loadPlaylistReader: LoadPlaylistReader;
 }
 
-declare global {
-  interface Window {
-    /** The instance of this page, once `start()` or the script made it. */
-    nearcast?: Nearcast;
-  }
-}
-
 const STATS_INTERVAL_MS = 1_000;
 /** How often a page that the operator switched off asks whether it still is. */
 const ASK_OPERATOR_MS = 30_000;
@@ -82,8 +75,7 @@ export class Nearcast extends NearcastTarget {
    * Never rejects: what is missing shows in `stats().reason`.
    */
   open(): Promise<void> {
-    const { signal } = this.#page;
-    this.#guard.watch(this.#code.scriptUrl, signal);
+    this.#guard.watch(this.#code.scriptUrl, this.#page.signal);
     this.#consent.listen();
     return this.#reopen();
   }
@@ -198,10 +190,8 @@ export class Nearcast extends NearcastTarget {
   }
 
   async #start(): Promise<void> {
-    const { signal } = this.#lifetime;
-    const participation = this.#participate(signal);
-    this.#participation = participation;
-    const { foreign } = await participation.begin();
+    this.#participation = this.#participate(this.#lifetime.signal);
+    const { foreign } = await this.#participation.begin();
     if (foreign) this.#off("another worker");
   }
 
@@ -220,7 +210,6 @@ export class Nearcast extends NearcastTarget {
           this.#applySwitches();
           void this.#askOperator();
           host.resume(groups);
-          this.#emit("stats", this.stats());
         },
         onLink: (link, state) => this.#emit("link", { ...this.#linkInfo(link), state }),
         onProgress: ({ bytes }) => this.#counts.addBytes(bytes),
@@ -287,14 +276,9 @@ export class Nearcast extends NearcastTarget {
     this.#failed(new Error(`Cannot remember "${key}"`));
   }
 
-  #linkInfo(link: PeerLink): LinkInfo {
-    return {
-      peerId: link.peerId,
-      distance: this.#host?.distanceOf(link.peerId) ?? 2,
-      rttMs: link.rttMs,
-      bytesReceived: link.bytesReceived,
-      bytesSent: link.bytesSent,
-    };
+  #linkInfo({ peerId, rttMs, bytesReceived, bytesSent }: PeerLink): LinkInfo {
+    const distance = this.#host?.distanceOf(peerId) ?? 2;
+    return { peerId, distance, rttMs, bytesReceived, bytesSent };
   }
 
   #off(reason: string): void {
