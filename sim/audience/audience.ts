@@ -109,7 +109,7 @@ export class Audience {
     if (!catalogue.live) return;
     const past = from - this.#world.config.pastSegments;
     if (news && past > 0) {
-      this.#world.deliveries.forget(viewer, catalogue.segment(viewer.member.title, past));
+      this.#world.library.forget(viewer, catalogue.segment(viewer.member.title, past));
     }
     const jitter = between(viewer.pollRandom, 0.95, 1.05);
     this.#world.after(catalogue.segmentMs * (news ? jitter : jitter / 2), KIND.poll, viewer.index);

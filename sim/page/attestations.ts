@@ -69,7 +69,7 @@ export class Attestations {
     if (!pieces || !viewer.attested.has(asset.index)) return;
     viewer.unverified.delete(asset.index);
     for (let piece = 0; piece < asset.pieceCount; piece++) {
-      if (pieces.has(piece)) this.#world.deliveries.add(viewer, asset, piece);
+      if (pieces.has(piece)) this.#world.library.add(viewer, asset, piece);
     }
   }
 }

@@ -1,12 +1,11 @@
 /**
- * One request of a player: passed through or planned in pieces, as src/mesh/delivery/delivery-session.ts decides,
- * with the worker's part of it (src/sw/answer/delivery.ts): in-order delivery, and going alone after silence.
+ * The host's part of one request of a player: passed through or planned in pieces, as
+ * src/mesh/delivery/delivery-session.ts decides. What the worker does is in sim/page/answers.ts.
  * @module
  */
 import { PieceSet } from "../../src/core/piece-set.js";
 import { worthTakingOver } from "../../src/engine/origin/take-over.js";
 import type { Command } from "../../src/engine/planning/command.js";
-import { deadlineOf, patienceMs } from "../../src/engine/playback/deadline.js";
 import { PIECE_BYTES } from "../../src/protocol/limits.js";
 import type { Asset } from "../audience/catalogue.js";
 import type { Link, Viewer } from "../audience/viewer.js";
@@ -14,6 +13,7 @@ import type { FetchReason } from "../run/stats.js";
 import { KIND, type World } from "../run/world.js";
 import { Attestations } from "./attestations.js";
 import { Origin } from "./origin.js";
+import { RequestClock } from "./request-clock.js";
 
 export interface Session {
   readonly id: number;
@@ -44,23 +44,20 @@ interface PeerPiece {
 
 /** The page ticks twice as often. */
 const TICK_MS = 100;
-const SILENCE_MS = 2_500;
 /** A viewer that came less than this ago is filling its buffer, with links still on their way. */
 const STARTING_MS = 10_000;
-/** A round trip to the index, as a rule. */
-const ATTESTATION_MS = 50;
 /** An origin that needs longer is worth an election at once. */
 const SLOW_ORIGIN_MS = 2_000;
-/** Before the length is known. */
-const EXPECTED_BYTES = 2 ** 20;
 
 export class Deliveries {
   readonly #world: World;
+  readonly #clock: RequestClock;
   readonly origin: Origin;
   readonly attestations: Attestations;
 
   constructor(world: World) {
     this.#world = world;
+    this.#clock = new RequestClock(world);
     this.origin = new Origin(world);
     this.attestations = new Attestations(world);
   }
@@ -84,10 +81,7 @@ export class Deliveries {
     }
     if (viewer.attested.has(asset.index)) return this.decide(viewer, session.id);
     this.attestations.ask(viewer, asset);
-    const originMs = viewer.planner.origin.expectedMs(EXPECTED_BYTES);
-    const leastMs = viewer.planner.linked ? ATTESTATION_MS : 0;
-    const patientMs = patienceMs(nowMs, this.#deadlineMs(viewer, session), originMs);
-    const waitMs = Math.max(leastMs, patientMs);
+    const waitMs = this.#clock.attestationMs(viewer, session);
     if (waitMs <= 0) return this.decide(viewer, session.id);
     this.#world.after(waitMs, KIND.decide, viewer.index, session.id);
   }
@@ -107,13 +101,14 @@ export class Deliveries {
   #answerable(viewer: Viewer, session: Session): boolean {
     const { planner } = viewer;
     const { asset } = session;
+    const { library, config, links, nowMs } = this.#world;
     const pieces = { from: 0, to: asset.pieceCount };
-    if (this.#have(viewer, asset).complete || planner.heldByPeers(asset.id, pieces)) return true;
-    const elects = this.#world.config.election === 1 && planner.linked;
-    if (this.#patientUntil(viewer, session) <= this.#world.nowMs) {
+    if (library.have(viewer, asset).complete || planner.heldByPeers(asset.id, pieces)) return true;
+    const elects = config.election === 1 && planner.linked;
+    if (this.#clock.patientUntilMs(viewer, session) <= nowMs) {
       return elects && planner.origin.expectedMs(asset.bytes) > SLOW_ORIGIN_MS;
     }
-    return this.#world.links.hopeful(viewer) || elects;
+    return links.hopeful(viewer) || elects;
   }
 
   /** A response that passes through goes on from pieces once somebody can help (docs/decisions/0014). */
@@ -151,7 +146,7 @@ export class Deliveries {
 
   #plan(viewer: Viewer, session: Session): void {
     const { asset } = session;
-    const have = this.#have(viewer, asset);
+    const have = this.#world.library.have(viewer, asset);
     session.phase = "planned";
     this.#world.stats.planned++;
     this.#world.trace(viewer, `plans ${asset.id}`);
@@ -159,12 +154,12 @@ export class Deliveries {
       ...{ id: session.id, assetId: asset.id, pieceCount: asset.pieceCount },
       pieces: { from: 0, to: asset.pieceCount },
       attestedTo: asset.pieceCount,
-      deadlineMs: this.#deadlineMs(viewer, session),
-      patientUntilMs: this.#patientUntil(viewer, session),
+      deadlineMs: this.#clock.deadlineMs(viewer, session),
+      patientUntilMs: this.#clock.patientUntilMs(viewer, session),
       tookOver: session.headMs >= 0,
     };
     this.#world.shell.run(viewer, viewer.planner.open(request, have, this.#world.nowMs));
-    this.#progress(viewer, session);
+    this.#world.answers.progress(viewer, session);
   }
 
   #passThrough(viewer: Viewer, session: Session): void {
@@ -213,25 +208,12 @@ export class Deliveries {
     if (session?.id !== requestId || session.phase !== "planned") return;
     session.phase = "alone";
     this.#world.shell.run(viewer, viewer.planner.close(session.id));
-    this.#goAlone(viewer, session);
-  }
-
-  #goAlone(viewer: Viewer, session: Session): void {
-    if (session.alone) return;
-    session.alone = true;
-    this.#world.stats.alone++;
-    this.#world.trace(viewer, `goes alone with ${session.asset.id}`);
-    const have = this.#have(viewer, session.asset);
-    let from = session.next;
-    while (from < session.asset.pieceCount && have.has(from)) from++;
-    let to = session.asset.pieceCount;
-    while (to > from && have.has(to - 1)) to--;
-    if (from < to) this.origin.start(viewer, session, { from, to });
+    this.#world.answers.goAlone(viewer, session);
   }
 
   tick(viewer: Viewer): void {
     const { session } = viewer;
-    const { nowMs, guard, shell } = this.#world;
+    const { nowMs, guard, shell, answers } = this.#world;
     if (!session) {
       viewer.ticking = false;
       return;
@@ -241,16 +223,15 @@ export class Deliveries {
     if (viewer.traits.manner === "flood") this.#flood(viewer, session.asset);
     if (session.phase === "passing") this.#reconsider(viewer, session);
     if (session.phase !== "planned") return;
-    viewer.planner.setDeadline(session.id, this.#deadlineMs(viewer, session));
+    viewer.planner.setDeadline(session.id, this.#clock.deadlineMs(viewer, session));
     shell.run(viewer, viewer.planner.tick(nowMs));
-    const silent = nowMs - session.heardMs >= SILENCE_MS;
-    if (viewer.session === session && silent) this.#goAlone(viewer, session);
+    answers.tick(viewer, session);
   }
 
   /** A piece came from a peer: verified before anybody sees it. */
   peerPiece(viewer: Viewer, { peerId }: Link, { askId, bytes, genuine }: PeerPiece): void {
     const { planner } = viewer;
-    const { stats, shell, nowMs, config, catalogue } = this.#world;
+    const { stats, shell, nowMs, config, catalogue, library, answers } = this.#world;
     const ask = planner.askOf(peerId, askId);
     if (!ask) {
       stats.duplicateBytes += bytes;
@@ -263,27 +244,11 @@ export class Deliveries {
     }
     const asset = catalogue.at(Number(ask.assetId));
     if (!genuine) viewer.wrong.add(`${asset.index} ${ask.piece}`);
-    const first = this.add(viewer, asset, ask.piece);
+    const first = library.add(viewer, asset, ask.piece);
     if (first) stats.meshPiece(bytes, nowMs - Math.max(viewer.session?.openedMs ?? nowMs, 0));
     else stats.duplicateBytes += bytes;
     shell.run(viewer, planner.pieceArrived(peerId, askId, bytes, nowMs));
-    this.arrived(viewer);
-  }
-
-  /** A verified piece. @returns Whether it is new. */
-  add(viewer: Viewer, asset: Asset, piece: number): boolean {
-    if (!this.#have(viewer, asset).add(piece)) return false;
-    asset.held.add(viewer.index, piece);
-    if (this.#world.config.mesh) this.#world.gossip.added(viewer, asset.index, piece);
-    return true;
-  }
-
-  /** Something new is here: the page takes what it can. */
-  arrived(viewer: Viewer): void {
-    const { session } = viewer;
-    if (!session) return;
-    session.heardMs = this.#world.nowMs;
-    if (session.phase !== "passing") this.#progress(viewer, session);
+    answers.arrived(viewer);
   }
 
   /** Asks for everything, and keeps others waiting for what it does not fetch. */
@@ -291,74 +256,5 @@ export class Deliveries {
     this.#world.uploads.flood(viewer, asset);
     const pieces = { from: 0, to: asset.pieceCount };
     this.#world.shell.run(viewer, viewer.planner.relay.claim(asset.id, pieces));
-  }
-
-  #progress(viewer: Viewer, session: Session): void {
-    const have = this.#have(viewer, session.asset);
-    const before = session.next;
-    while (session.next < session.asset.pieceCount && have.has(session.next)) session.next++;
-    if (session.next === session.asset.pieceCount) return this.complete(viewer, session);
-    if (session.next === before || session.phase !== "planned") return;
-    const { shell, nowMs } = this.#world;
-    shell.run(viewer, viewer.planner.advance(session.id, session.next, nowMs));
-  }
-
-  complete(viewer: Viewer, session: Session): void {
-    const { stats, guard, nowMs, shell, audience, config } = this.#world;
-    if (viewer.session !== session) return;
-    if (config.plant === "forget-request") return;
-    guard.delivered(viewer, session.asset);
-    stats.completed(nowMs - session.openedMs);
-    this.#world.trace(viewer, `has ${session.asset.id} after ${(nowMs - session.openedMs) | 0} ms`);
-    viewer.session = undefined;
-    viewer.player.add(nowMs);
-    shell.run(viewer, viewer.planner.close(session.id));
-    this.attestations.verifyLate(viewer, session.asset);
-    audience.want(viewer);
-  }
-
-  /** Only the network can make a request fail. */
-  failed(viewer: Viewer, session: Session): void {
-    const { stats, guard, shell, audience } = this.#world;
-    guard.failed(viewer, session.openedMs);
-    stats.failed++;
-    viewer.session = undefined;
-    shell.run(viewer, viewer.planner.close(session.id));
-    audience.retry(viewer);
-  }
-
-  /** What is older than `asset` left the playlist long ago: memory of the past would grow with the run. */
-  forget(viewer: Viewer, asset: Asset): void {
-    const before = Math.min(asset.index, viewer.session?.asset.index ?? asset.index);
-    for (const past of [viewer.attested, viewer.have, viewer.unverified]) {
-      for (const index of past.keys()) if (index < before) past.delete(index);
-    }
-    for (; viewer.pastTo < before; viewer.pastTo++) {
-      viewer.planner.forget(this.#world.catalogue.at(viewer.pastTo).id);
-    }
-  }
-
-  #deadlineMs(viewer: Viewer, session: Session): number {
-    const { nowMs } = this.#world;
-    const known = session.phase !== "waiting" || viewer.attested.has(session.asset.index);
-    const bytes = known ? session.asset.pieceCount * PIECE_BYTES : EXPECTED_BYTES;
-    const originMs = viewer.planner.origin.expectedMs(bytes);
-    const playback = viewer.player.playback(nowMs);
-    return deadlineOf({ openedMs: session.startedMs, nowMs, playback, originMs });
-  }
-
-  #patientUntil(viewer: Viewer, session: Session): number {
-    const originMs = viewer.planner.origin.expectedMs(session.asset.pieceCount * PIECE_BYTES);
-    const { startedMs } = session;
-    return startedMs + patienceMs(startedMs, this.#deadlineMs(viewer, session), originMs);
-  }
-
-  #have(viewer: Viewer, asset: Asset): PieceSet {
-    let have = viewer.have.get(asset.index);
-    if (!have) {
-      have = new PieceSet(asset.pieceCount);
-      viewer.have.set(asset.index, have);
-    }
-    return have;
   }
 }

@@ -88,18 +88,16 @@ export class Origin {
   }
 
   #arrived({ viewer, session, next: piece }: Run): void {
-    const { stats, catalogue, nowMs, shell, deliveries, config } = this.#world;
+    const { stats, catalogue, nowMs, shell, library, answers, config } = this.#world;
     const { asset } = session;
     const bytes = catalogue.bytesOf(asset, piece);
     const attested = viewer.attested.has(asset.index) || !config.mesh;
-    const first = attested
-      ? deliveries.add(viewer, asset, piece)
-      : this.#keep(viewer, asset, piece);
+    const first = attested ? library.add(viewer, asset, piece) : this.#keep(viewer, asset, piece);
     stats.originPiece(bytes, first);
     if (session.phase === "planned") {
       shell.run(viewer, viewer.planner.originArrived(session.id, piece, bytes, nowMs));
     }
-    deliveries.arrived(viewer);
+    answers.arrived(viewer);
   }
 
   /** Without an attestation a piece is delivered but neither stored nor announced. */
@@ -122,18 +120,18 @@ export class Origin {
   #end(at: number, run: Run, complete: boolean): void {
     this.#release(at);
     const { viewer, session } = run;
-    const { deliveries, shell, nowMs } = this.#world;
+    const { answers, shell, nowMs } = this.#world;
     session.heardMs = nowMs;
     if (session.phase === "passing") {
-      if (!complete) return deliveries.failed(viewer, session);
+      if (!complete) return answers.failed(viewer, session);
       this.#sample(run);
-      return deliveries.complete(viewer, session);
+      return answers.complete(viewer, session);
     }
     if (session.phase === "planned") {
       shell.run(viewer, viewer.planner.originEnded(session.id, complete, nowMs));
     }
     if (!complete && session.alone && viewer.session === session) {
-      deliveries.failed(viewer, session);
+      answers.failed(viewer, session);
     }
   }
 

@@ -8,8 +8,10 @@ import type { Links } from "../audience/links.js";
 import type { Member } from "../audience/member.js";
 import type { Viewer } from "../audience/viewer.js";
 import type { SimConfig } from "../config.js";
+import type { Answers } from "../page/answers.js";
 import type { Deliveries } from "../page/deliveries.js";
 import type { Gossip } from "../page/gossip.js";
+import type { Library } from "../page/library.js";
 import type { Shell } from "../page/shell.js";
 import type { Uploads } from "../page/uploads.js";
 import { EventQueue } from "./event-queue.js";
@@ -96,7 +98,9 @@ export class World {
   declare links: Links;
   declare gossip: Gossip;
   declare uploads: Uploads;
+  declare library: Library;
   declare deliveries: Deliveries;
+  declare answers: Answers;
   declare audience: Audience;
   declare shell: Shell;
 
