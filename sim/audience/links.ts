@@ -247,6 +247,7 @@ export class Links {
     if (!link) return;
     link.open = false;
     viewer.links.delete(peer);
+    this.#world.asks.linkClosed(viewer, link);
     this.#world.uploads.linkClosed(viewer, link);
     this.#world.shell.run(viewer, viewer.planner.removePeer(link.peerId, this.#world.nowMs));
   }

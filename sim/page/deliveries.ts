@@ -253,7 +253,7 @@ export class Deliveries {
 
   /** Asks for everything, and keeps others waiting for what it does not fetch. */
   #flood(viewer: Viewer, asset: Asset): void {
-    this.#world.uploads.flood(viewer, asset);
+    this.#world.asks.flood(viewer, asset);
     const pieces = { from: 0, to: asset.pieceCount };
     this.#world.shell.run(viewer, viewer.planner.relay.claim(asset.id, pieces));
   }

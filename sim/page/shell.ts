@@ -22,12 +22,12 @@ export class Shell {
   }
 
   #execute(viewer: Viewer, command: Command): void {
-    const { uploads, deliveries, gossip, links, stats } = this.#world;
+    const { asks, deliveries, gossip, links, stats } = this.#world;
     switch (command.type) {
       case "ask":
-        return uploads.ask(viewer, command);
+        return asks.ask(viewer, command);
       case "cancel":
-        return uploads.cancel(viewer, command.askId);
+        return asks.cancel(viewer, command.askId);
       case "fetch":
         return deliveries.fetch(viewer, command);
       case "claim":

@@ -1,25 +1,24 @@
 /**
- * Pieces between viewers: an ask travels to the holder, waits in its uplink, a first-in first-out of
- * pieces, is held back by the link's loss, and shares the receiver's downlink. Admission is the engine's
- * UploadPolicy, counted as src/mesh/uploads/uploader.ts counts. Holder and receiver know of each other what is told
- * on the way, as they may belong to different shards.
+ * What a viewer gives to others: an ask that has reached it waits in its uplink, a first-in first-out of pieces, and
+ * is held back by the link's loss. Admission is the engine's UploadPolicy, counted as src/mesh/uploads/uploader.ts
+ * counts. Holder and receiver (sim/page/asks.ts) know of each other what is told on the way, as they may belong to
+ * different shards.
  * @module
  */
-import { PieceSet } from "../../src/core/piece-set.js";
-import type { Command } from "../../src/engine/planning/command.js";
-import type { Asset } from "../audience/catalogue.js";
 import type { Link, Viewer } from "../audience/viewer.js";
 import { KIND, MESSAGE, type World } from "../run/world.js";
 
-type AskCommand = Extract<Command, { type: "ask" }>;
-
-/** An ask at its holder. */
-interface Job {
+/** An ask on its way to its holder. */
+export interface Ask {
   holder: number;
   receiver: number;
   askId: number;
   asset: number;
   piece: number;
+}
+
+/** An ask at its holder. */
+interface Job extends Ask {
   bytes: number;
   /** The link at the holder's end, once the request is accepted. */
   link: Link | undefined;
@@ -30,10 +29,6 @@ interface Job {
 
 const DISABLED_RETRY_MS = 60_000;
 const REFUSER_RETRY_MS = 200;
-/** Asks of a flooder to each neighbour, with every tick: 20 Mbit/s and more. */
-const FLOOD_ASKS = 4;
-/** What a flooder asks for it never wanted. */
-const UNWANTED = -1;
 
 export class Uploads {
   readonly #world: World;
@@ -44,38 +39,12 @@ export class Uploads {
     this.#world = world;
   }
 
-  ask(viewer: Viewer, { peerId, askId, assetId, piece }: AskCommand): void {
-    const { guard, stats, config } = this.#world;
-    const link = viewer.links.get(Number(peerId));
-    guard.asked(viewer, peerId, link?.open === true && config.plant !== "ask-closed");
-    if (!link) return;
-    guard.window(viewer, link.source);
-    viewer.asks.set(askId, link);
-    stats.asks++;
-    this.#world.trace(viewer, `asks ${peerId} for ${assetId}/${piece}`);
-    this.#request(viewer, link, { askId, asset: Number(assetId), piece });
-  }
-
-  /** A flooder asks all its neighbours for pieces that it throws away. */
-  flood(viewer: Viewer, asset: Asset): void {
-    for (const link of viewer.links.values()) {
-      for (let count = 0; count < FLOOD_ASKS; count++) {
-        const piece = Math.floor(viewer.random() * asset.pieceCount);
-        this.#request(viewer, link, { askId: UNWANTED, asset: asset.index, piece });
-      }
-    }
-  }
-
-  #request(
-    viewer: Viewer,
-    { peer, peerShard, rttMs }: Link,
-    { askId, asset, piece }: Pick<Job, "askId" | "asset" | "piece">,
-  ): void {
-    const atMs = this.#world.nowMs + this.#world.controlMs(viewer, rttMs);
-    const receiver = viewer.index;
-    const outbox = this.#world.outboxes[peerShard];
-    if (outbox) outbox.put(MESSAGE.ask, [atMs, peer, receiver, askId, asset, piece]);
-    else this.#onItsWay(atMs, { holder: peer, receiver, askId, asset, piece });
+  /** An ask sets out, and reaches its holder at `atMs`. */
+  send(shard: number, atMs: number, ask: Ask): void {
+    const { holder, receiver, askId, asset, piece } = ask;
+    const outbox = this.#world.outboxes[shard];
+    if (outbox) outbox.put(MESSAGE.ask, [atMs, holder, receiver, askId, asset, piece]);
+    else this.#onItsWay(atMs, ask);
   }
 
   /** An ask from another shard. */
@@ -85,30 +54,14 @@ export class Uploads {
     this.#onItsWay(at(0), ask);
   }
 
-  #onItsWay(
-    atMs: number,
-    ask: Pick<Job, "holder" | "receiver" | "askId" | "asset" | "piece">,
-  ): void {
+  #onItsWay(atMs: number, ask: Ask): void {
     const { catalogue, queue } = this.#world;
     const bytes = catalogue.bytesOf(catalogue.at(ask.asset), ask.piece);
     queue.push(atMs, KIND.request, this.#open({ ...ask, bytes }));
   }
 
-  /** The receiver takes an ask back. */
-  cancel(viewer: Viewer, askId: number): void {
-    const link = viewer.asks.get(askId);
-    if (!link) return;
-    viewer.asks.delete(askId);
-    this.#world.stats.cancels++;
-    const { peer, peerShard, rttMs, open } = link;
-    if (!open) return;
-    const atMs = this.#world.nowMs + this.#world.controlMs(viewer, rttMs);
-    this.#world.send(peerShard, atMs, KIND.cancel, peer, viewer.index, askId);
-  }
-
-  /** A link is gone: its asks are forgotten; the planner hears of it elsewhere. */
+  /** A link is gone: what was to go over it is queued no more. */
   linkClosed(viewer: Viewer, link: Link): void {
-    for (const [askId, over] of viewer.asks) if (over === link) viewer.asks.delete(askId);
     this.#account(viewer, link, -link.outBytes);
   }
 
@@ -211,30 +164,6 @@ export class Uploads {
     this.#world.send(link.peerShard, atMs, KIND.pieceNear, receiver, askId, sent);
   }
 
-  /** The last bit of a piece would be here if the downlink were free. */
-  pieceNear(receiver: Viewer, askId: number, sent: number): void {
-    const { nowMs, queue } = this.#world;
-    const receiveMs = (sent >> 1) / receiver.traits.downlink;
-    const freeMs = Math.max(
-      nowMs,
-      Math.max(receiver.downlinkFreeMs, nowMs - receiveMs) + receiveMs,
-    );
-    receiver.downlinkFreeMs = freeMs;
-    if (freeMs === nowMs) this.pieceIn(receiver, askId, sent);
-    else queue.push(freeMs, KIND.pieceIn, receiver.index, askId, sent);
-  }
-
-  pieceIn(receiver: Viewer, askId: number, sent: number): void {
-    const bytes = sent >> 1;
-    const link = receiver.asks.get(askId);
-    if (!link) {
-      this.#world.stats.duplicateBytes += bytes;
-      return;
-    }
-    receiver.asks.delete(askId);
-    this.#world.deliveries.peerPiece(receiver, link, { askId, bytes, genuine: sent % 2 === 1 });
-  }
-
   /** The receiver of a job took it back; what waits is dropped when its turn comes. */
   cancelled(holder: Viewer, receiver: number, askId: number): void {
     const { jobs, head } = holder.uploadQueue;
@@ -242,28 +171,6 @@ export class Uploads {
       const job = this.#jobs[jobs[at] as number] as Job;
       if (job.receiver === receiver && job.askId === askId) job.cancelled = true;
     }
-  }
-
-  rejected(viewer: Viewer, askId: number, retryMs: number): void {
-    const link = viewer.asks.get(askId);
-    if (!link) return;
-    viewer.asks.delete(askId);
-    const { nowMs, stats, catalogue, shell } = this.#world;
-    if (retryMs < 0) stats.absent++;
-    else stats.busy++;
-    const { planner } = viewer;
-    const { peerId } = link;
-    const ask = planner.askOf(peerId, askId);
-    if (!ask) return;
-    const asset = catalogue.at(Number(ask.assetId));
-    if (retryMs < 0 && planner.holdingsOf(peerId, asset.id) === asset.all) {
-      // The planner strikes the piece off its own copy.
-      const copy = new PieceSet(asset.pieceCount);
-      copy.addRange(0, asset.pieceCount);
-      shell.run(viewer, planner.setHoldings(peerId, asset.id, copy, nowMs));
-    }
-    const busyMs = retryMs < 0 ? undefined : retryMs;
-    shell.run(viewer, planner.pieceRefused(peerId, askId, { busyMs, nowMs }));
   }
 
   #reject(index: number, holder: Viewer, link: Link, retryMs: number): void {

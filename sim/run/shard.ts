@@ -8,6 +8,7 @@ import { Links } from "../audience/links.js";
 import type { Viewer } from "../audience/viewer.js";
 import type { SimConfig } from "../config.js";
 import { Answers } from "../page/answers.js";
+import { Asks } from "../page/asks.js";
 import { Deliveries } from "../page/deliveries.js";
 import { Gossip } from "../page/gossip.js";
 import { Library } from "../page/library.js";
@@ -28,6 +29,7 @@ export class Shard {
     world.shell = new Shell(world);
     world.links = new Links(world);
     world.gossip = new Gossip(world);
+    world.asks = new Asks(world);
     world.uploads = new Uploads(world);
     world.library = new Library(world);
     world.deliveries = new Deliveries(world);
@@ -136,11 +138,11 @@ function dispatchToViewer(world: World, viewer: Viewer, kind: number, b: number)
   const { c } = world.queue;
   switch (kind) {
     case KIND.pieceNear:
-      return world.uploads.pieceNear(viewer, b, c);
+      return world.asks.pieceNear(viewer, b, c);
     case KIND.pieceIn:
-      return world.uploads.pieceIn(viewer, b, c);
+      return world.asks.pieceIn(viewer, b, c);
     case KIND.reject:
-      return world.uploads.rejected(viewer, b, c);
+      return world.asks.rejected(viewer, b, c);
     case KIND.cancel:
       return world.uploads.cancelled(viewer, b, c);
     case KIND.uplinkFree:

@@ -9,6 +9,7 @@ import type { Member } from "../audience/member.js";
 import type { Viewer } from "../audience/viewer.js";
 import type { SimConfig } from "../config.js";
 import type { Answers } from "../page/answers.js";
+import type { Asks } from "../page/asks.js";
 import type { Deliveries } from "../page/deliveries.js";
 import type { Gossip } from "../page/gossip.js";
 import type { Library } from "../page/library.js";
@@ -97,6 +98,7 @@ export class World {
   nowMs = 0;
   declare links: Links;
   declare gossip: Gossip;
+  declare asks: Asks;
   declare uploads: Uploads;
   declare library: Library;
   declare deliveries: Deliveries;
