@@ -87,37 +87,8 @@ export async function startServer(options: ServerOptions): Promise<NearcastServe
     nowMs: Date.now,
     onSocket: (upgraded) => desk.welcome(upgraded),
   });
-  const server = createHttpServer(
-    config,
-    createRoutes({
-      issueId: () => ids.issue(),
-      remoteConfigOf: (siteOrigin) => sites().of(siteOrigin).remote,
-      allowsSite: (origin) => allowsSite(config.sites, origin),
-      viewerCount: () => sessions.size,
-      redisState: () => others.status()?.state,
-      metricsText: () =>
-        metrics.format({
-          nearcast_viewers: sessions.size,
-          nearcast_cliques: neighbourhoods.cliqueCount,
-          nearcast_attested_windows: attestor.attestedCount,
-          ...gaugesOf(others.status()),
-        }),
-      dashboardData: () => ({
-        build: NEARCAST_BUILD,
-        uptimeS: process.uptime(),
-        viewers: sessions.size,
-        attestedWindows: attestor.attestedCount,
-        redis: others.status(),
-        sites: gate.viewersBySite(SITES_SHOWN_MAX).map(([site, viewers]) => {
-          const { requireToken, remote } = sites().of(site);
-          const { enabled, rampPercent } = remote;
-          return { site, viewers, enabled, rampPercent, requireToken };
-        }),
-        counters: metrics.snapshot(),
-      }),
-      onRequest: config.onRequest,
-    }),
-  );
+  const pages = { ids, sites, sessions, others, metrics, neighbourhoods, attestor, gate };
+  const server = createHttpServer(config, pagesFor(config, pages));
   server.on("upgrade", (request, socket, head) => gate.handle(request, socket, head));
   const port = await listen(server, config);
   server.on("error", (error) => config.log(`server error: ${error.message}`));
@@ -144,6 +115,51 @@ export async function startServer(options: ServerOptions): Promise<NearcastServe
     desk.tellConfig();
   };
   return { url, port, configure, close };
+}
+
+/** What the server answers over HTTP: to viewers, to people, to monitors. */
+function pagesFor(
+  config: ServerConfig,
+  parts: {
+    readonly ids: PeerIds;
+    readonly sites: () => SiteBook;
+    readonly sessions: Sessions;
+    readonly others: OtherNodes;
+    readonly metrics: Metrics;
+    readonly neighbourhoods: Neighbourhoods;
+    readonly attestor: Attestor;
+    readonly gate: UpgradeGate;
+  },
+): ReturnType<typeof createRoutes> {
+  const { ids, sites, sessions, others, metrics, neighbourhoods, attestor, gate } = parts;
+  return createRoutes({
+    issueId: () => ids.issue(),
+    remoteConfigOf: (siteOrigin) => sites().of(siteOrigin).remote,
+    allowsSite: (origin) => allowsSite(config.sites, origin),
+    viewerCount: () => sessions.size,
+    redisState: () => others.status()?.state,
+    metricsText: () =>
+      metrics.format({
+        nearcast_viewers: sessions.size,
+        nearcast_cliques: neighbourhoods.cliqueCount,
+        nearcast_attested_windows: attestor.attestedCount,
+        ...gaugesOf(others.status()),
+      }),
+    dashboardData: () => ({
+      build: NEARCAST_BUILD,
+      uptimeS: process.uptime(),
+      viewers: sessions.size,
+      attestedWindows: attestor.attestedCount,
+      redis: others.status(),
+      sites: gate.viewersBySite(SITES_SHOWN_MAX).map(([site, viewers]) => {
+        const { requireToken, remote } = sites().of(site);
+        const { enabled, rampPercent } = remote;
+        return { site, viewers, enabled, rampPercent, requireToken };
+      }),
+      counters: metrics.snapshot(),
+    }),
+    onRequest: config.onRequest,
+  });
 }
 
 function createAttestor(parts: {

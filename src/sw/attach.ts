@@ -4,38 +4,21 @@
  * @module
  */
 import { Route, Router } from "workbox-routing";
-import { type UrlMatcher, urlMatcher } from "../core/url-pattern.js";
 import { mayAccelerate, mayWatch } from "../engine/rules/sharing-policy.js";
 import { canonicalUrl } from "../protocol/asset.js";
 import { PROTOCOL_VERSION } from "../protocol/limits.js";
-import {
-  isEnvelope,
-  type PageHello,
-  type WorkerConfig,
-  type WorkerHello,
-} from "../protocol/worker-messages.js";
-import { loadWorkerConfig, saveWorkerConfig } from "../store/worker-config-store.js";
-
+import { isEnvelope, type PageHello, type WorkerHello } from "../protocol/worker-messages.js";
 import { DISK_MS } from "./answer/disk-patience.js";
 import { changes, isUnsafe } from "./changes.js";
 import { MeshFirst, type MeshFirstOptions } from "./mesh-first.js";
 import { isNetworkError } from "./origin/network-error.js";
 import { reportPlaylist } from "./origin/playlists.js";
+import { PageWishes } from "./pages/page-wishes.js";
 import { keepAlive } from "./pages/pages.js";
 import { factsOf } from "./request/request-facts.js";
 import { within } from "./within.js";
 
 declare const self: ServiceWorkerGlobalScope;
-
-/** A configuration, compiled. */
-interface ActiveConfig {
-  readonly enabled: boolean;
-  readonly included: UrlMatcher;
-  readonly excluded: UrlMatcher;
-  /** Whether the publisher signs what is below the URL. */
-  readonly signed: (url: string) => boolean;
-  readonly stripParams: readonly string[];
-}
 
 /** Options of {@link attach}. */
 export interface AttachOptions extends MeshFirstOptions {
@@ -55,54 +38,46 @@ export interface AttachOptions extends MeshFirstOptions {
 
 /** Call once, at the worker's top level, so that its listeners are there when it wakes up. */
 export function attach({ route = true, claim = false, ...options }: AttachOptions = {}): void {
-  let config: ActiveConfig | undefined;
   const report = options.onError ?? (() => undefined);
-
-  // A worker that was stopped remembers nothing: the last page's wishes are on disk.
-  const loaded = loadWorkerConfig()
-    .then((stored) => {
-      if (stored) config ??= compile(stored);
-    })
-    .catch(report);
-
+  const wishes = new PageWishes(report);
   self.addEventListener("message", (event) => {
     if (!isEnvelope(event.data) || event.data.type !== "hello") return;
     if (!(event.source instanceof WindowClient)) return;
-    const hello = event.data as PageHello;
-    config = compile(hello.config);
+    const { config } = event.data as PageHello;
+    event.waitUntil(wishes.heed(config).catch(report));
     event.source.postMessage({
       nearcast: PROTOCOL_VERSION,
       type: "hello",
       build: NEARCAST_BUILD,
       clientId: event.source.id,
     } satisfies WorkerHello);
-    event.waitUntil(saveWorkerConfig(hello.config).catch(report));
     // A page that was loaded past its worker (first visit, forced reload) is taken over now.
     if (claim) event.waitUntil(self.clients.claim().catch(report));
   });
-
   self.addEventListener("fetch", (event) => {
-    const { request } = event;
-    if (!isUnsafe(request)) return;
-    const note = async () => {
-      if (!config) await loaded;
-      if (!config || !wanted(config, request.url)) return;
-      await changes.note(canonicalUrl(request.url, config.stripParams));
-    };
-    event.waitUntil(note().catch(report));
+    if (isUnsafe(event.request)) event.waitUntil(noteChange(event.request, wishes).catch(report));
   });
+  if (route) {
+    const strategy = new MeshFirst({ stripParams: () => wishes.stripParams, ...options });
+    routeRequests(strategy, wishes);
+  }
+}
 
-  if (!route) return;
-  const strategy = new MeshFirst({ stripParams: () => config?.stripParams ?? [], ...options });
+async function noteChange({ url }: Request, wishes: PageWishes): Promise<void> {
+  if (!wishes.known) await wishes.loaded;
+  if (wishes.include(url)) await changes.note(canonicalUrl(url, wishes.stripParams));
+}
+
+function routeRequests(strategy: MeshFirst, wishes: PageWishes): void {
   const router = new Router();
   router.registerRoute(
     new Route(
       ({ request, sameOrigin }) =>
-        mayAccelerate(factsOf(request, sameOrigin), config?.signed(request.url)) &&
-        (!config || wanted(config, request.url)),
+        mayAccelerate(factsOf(request, sameOrigin), wishes.signed(request.url)) &&
+        (!wishes.known || wishes.include(request.url)),
       async (context) => {
-        if (!config) await within(loaded, DISK_MS);
-        if (!config || !wanted(config, context.request.url)) {
+        if (!wishes.known) await within(wishes.loaded, DISK_MS);
+        if (!wishes.include(context.request.url)) {
           keepAlive.unseen();
           return fetch(context.request);
         }
@@ -113,9 +88,7 @@ export function attach({ route = true, claim = false, ...options }: AttachOption
   router.registerRoute(
     new Route(
       ({ request, sameOrigin }) =>
-        config !== undefined &&
-        wanted(config, request.url) &&
-        mayWatch(factsOf(request, sameOrigin)),
+        wishes.include(request.url) && mayWatch(factsOf(request, sameOrigin)),
       async ({ request, event }) => {
         const response = await fetch(request);
         event.waitUntil(reportPlaylist(response));
@@ -136,25 +109,4 @@ async function orNetwork(request: Request, answer: () => Promise<Response>): Pro
     reportError(error);
     return response;
   }
-}
-
-/** A page of an earlier build does not know all of it. */
-function compile({
-  enabled,
-  include,
-  exclude,
-  signed = [],
-  stripParams = [],
-}: WorkerConfig): ActiveConfig {
-  return {
-    enabled,
-    stripParams,
-    included: urlMatcher(include),
-    excluded: urlMatcher(exclude),
-    signed: (url) => signed.some((folder) => url.startsWith(folder)),
-  };
-}
-
-function wanted({ enabled, included, excluded }: ActiveConfig, url: string): boolean {
-  return enabled && included(url) && !excluded(url);
 }

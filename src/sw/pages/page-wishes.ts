@@ -1,0 +1,75 @@
+/**
+ * What the last page that spoke to this worker wants accelerated. It is on disk as well: a worker that was stopped
+ * remembers nothing.
+ * @module
+ */
+import { type UrlMatcher, urlMatcher } from "../../core/url-pattern.js";
+import type { WorkerConfig } from "../../protocol/worker-messages.js";
+import { loadWorkerConfig, saveWorkerConfig } from "../../store/worker-config-store.js";
+
+/** A configuration, compiled. */
+interface Wishes {
+  readonly enabled: boolean;
+  readonly included: UrlMatcher;
+  readonly excluded: UrlMatcher;
+  readonly signed: readonly string[];
+  readonly stripParams: readonly string[];
+}
+
+export class PageWishes {
+  #wishes: Wishes | undefined;
+  readonly #loaded: Promise<void>;
+
+  /** @param onError Told if the disk fails: then the next page's hello is waited for. */
+  constructor(onError: (error: unknown) => void) {
+    this.#loaded = loadWorkerConfig()
+      .then((stored) => {
+        if (stored) this.#wishes ??= compile(stored);
+      })
+      .catch(onError);
+  }
+
+  /** `false` before a page spoke, or the disk has. */
+  get known(): boolean {
+    return this.#wishes !== undefined;
+  }
+
+  /** Resolves when the disk has spoken. */
+  get loaded(): Promise<void> {
+    return this.#loaded;
+  }
+
+  /** Query parameters that only authorise. */
+  get stripParams(): readonly string[] {
+    return this.#wishes?.stripParams ?? [];
+  }
+
+  /** A page says what it wants; resolves when the next start of the worker will know. */
+  async heed(config: WorkerConfig): Promise<void> {
+    this.#wishes = compile(config);
+    await saveWorkerConfig(config);
+  }
+
+  /** Whether the URL is to be accelerated; not before anything is known. */
+  include(url: string): boolean {
+    const wishes = this.#wishes;
+    return wishes?.enabled === true && wishes.included(url) && !wishes.excluded(url);
+  }
+
+  /** Whether the publisher signs what is below the URL. */
+  signed(url: string): boolean {
+    return this.#wishes?.signed.some((folder) => url.startsWith(folder)) ?? false;
+  }
+}
+
+/** A page of an earlier build does not know all of it. */
+function compile({
+  enabled,
+  include,
+  exclude,
+  signed = [],
+  stripParams = [],
+}: WorkerConfig): Wishes {
+  const [included, excluded] = [urlMatcher(include), urlMatcher(exclude)];
+  return { enabled, included, excluded, signed, stripParams };
+}
