@@ -32,6 +32,8 @@ const PURE_FOLDERS = ["core", "protocol", "engine"];
 const IMPURE_GLOBALS = ["setTimeout", "setInterval", "fetch", "globalThis", "performance"];
 const IMPURE_MEMBERS = ["Date.now", "Math.random"];
 
+const LINES_MAX = 300;
+
 const folderOf = (file) => (file.includes("/") ? file.split("/")[0] : ".");
 
 /** What a file imports, as a folder of src or the name of a package; `import type` counts. */
@@ -94,6 +96,16 @@ test("src follows the dependency rule of ARCHITECTURE.md", () => {
     files.flatMap((file) => violations(file, readFileSync(posix.join("src", file), "utf8"))),
     [],
   );
+});
+
+test("no file is longer than 300 lines, so that each has one thing to say", () => {
+  const long = ["src", "sim", "demo", "bench", "tools"].flatMap((folder) =>
+    readdirSync(folder, { recursive: true })
+      .filter((file) => /\.([cm]?[jt]s|css|html)$/.test(file))
+      .map((file) => posix.join(folder, file.split(sep).join("/")))
+      .filter((file) => readFileSync(file, "utf8").split("\n").length - 1 > LINES_MAX),
+  );
+  assert.deepEqual(long, []);
 });
 
 test("the rule catches an import against the arrow, of whatever form", () => {

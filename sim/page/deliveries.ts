@@ -3,7 +3,9 @@
  * src/mesh/delivery/delivery-session.ts decides. What the worker does is in sim/page/answers.ts.
  * @module
  */
+
 import { PieceSet } from "../../src/core/piece-set.js";
+import { SLOW_ORIGIN_MS } from "../../src/engine/origin/origin-source.js";
 import { worthTakingOver } from "../../src/engine/origin/take-over.js";
 import type { Command } from "../../src/engine/planning/command.js";
 import { PIECE_BYTES } from "../../src/protocol/limits.js";
@@ -46,8 +48,6 @@ interface PeerPiece {
 const TICK_MS = 100;
 /** A viewer that came less than this ago is filling its buffer, with links still on their way. */
 const STARTING_MS = 10_000;
-/** An origin that needs longer is worth an election at once. */
-const SLOW_ORIGIN_MS = 2_000;
 
 export class Deliveries {
   readonly #world: World;
