@@ -36,6 +36,10 @@ const SCENARIOS = {
     help: "six viewers start a 2 Mbit/s film at once",
     options: ({ playS }) => ({ playS }),
   },
+  alone: {
+    help: "one viewer, whom nobody can help, for 20 s: what Nearcast costs",
+    options: () => ({ viewers: 1, playS: 20 }),
+  },
   "vod6-staggered": {
     help: "six viewers start the film 10 s after each other",
     options: ({ playS }) => ({ playS: Math.max(20, playS - 50), staggerS: 10 }),

@@ -4,6 +4,7 @@
  * @module
  */
 import type { NearcastError } from "../core/errors.js";
+import { Arrival } from "../engine/neighbours/arrival.js";
 import type { Planner } from "../engine/planning/planner.js";
 import type {
   IceServer,
@@ -58,8 +59,6 @@ const CONNECTING_MS = 3_000;
 const REFUSED_MS = 60_000;
 /** TURN credentials live ten minutes; with this they are always fresh enough for a new link. */
 const CREDENTIALS_MS = 240_000;
-/** The first one of a crowd is told of nobody, but hears from those who join after it. */
-const NEWCOMER_MS = 2_000;
 /** How often lost neighbours are looked after, and a viewer with too few links asks for more. */
 const TEND_MS = 1_000;
 const REFRESH_MS = 10_000;
@@ -68,6 +67,7 @@ export class Membership {
   readonly #options: MembershipOptions;
   #signaling: Signaling | undefined;
   #index: IndexClient | undefined;
+  readonly #arrival = new Arrival();
   #joined = false;
   #enabled = true;
   /** As the server last said; links follow it once they may be made. */
@@ -102,7 +102,7 @@ export class Membership {
 
   /** Whether this viewer is so new that others may not have heard of it, nor it of them. */
   get newcomer(): boolean {
-    return !this.#joined || this.#options.now() - this.#joinedMs < NEWCOMER_MS;
+    return this.#arrival.isNew(this.#options.now());
   }
 
   /** `false`: this viewer is in no group and has no links, until `true`. */
@@ -192,6 +192,7 @@ export class Membership {
         onClosed: () => {
           if (this.#joined) this.#connectingSinceMs = now();
           this.#joined = false;
+          this.#arrival.left();
           index.closed();
         },
         onMessage: (message) => index.receive(message),
@@ -230,6 +231,10 @@ export class Membership {
     await trust.meetServer(message.nowMs, message.keys);
     this.#joined = true;
     this.#joinedMs = now();
+    this.#arrival.joined(
+      message.peers.length + (message.neighbourhood?.members.length ?? 0),
+      now(),
+    );
     if (this.#index) this.#index.paused = !this.#mayLink;
     this.#settle();
     if (this.#mayLink) neighbours.suggest(message.peers);
