@@ -178,6 +178,7 @@ export class Participation {
         playbackOf: (clientId) => playback.of(clientId),
         playing: () => playback.playing,
         onLink: (link, state) => handlers.onLink(link, state),
+        onCompany: () => this.#bridge?.tellCompany(),
         onGroups: (groups) => {
           this.#groups = groups;
           this.tell({ type: "groups", groups });

@@ -14,6 +14,7 @@ import { Neighbours } from "./links/neighbours.js";
 import type { PeerLink } from "./links/peer-link.js";
 import { Membership, type MembershipConfig, type MembershipHandlers } from "./membership.js";
 import { type LoadPlaylistReader, Showing } from "./playback/showing.js";
+import { Prospects } from "./prospects.js";
 import { Sharing, type SharingConfig } from "./sharing.js";
 import { type DeliveredBytes, type MeshCounts, Tally } from "./tally.js";
 import { AttestationLookup } from "./trust/attestation-lookup.js";
@@ -36,6 +37,8 @@ export interface HostHandlers extends MembershipHandlers {
   /** Whether any page of the profile plays something. */
   playing(): boolean;
   onLink(link: PeerLink, state: "open" | "closed"): void;
+  /** The worker was told that nobody is there, and that is over. */
+  onCompany(): void;
 }
 
 export interface HostOptions {
@@ -57,6 +60,7 @@ export class MeshHost {
   readonly #trust: Trust;
   readonly #sharing: Sharing;
   readonly #planner: Planner;
+  readonly #prospects: Prospects;
   readonly #neighbours: Neighbours;
   readonly #exchange: Exchange;
   readonly #showing: Showing;
@@ -86,8 +90,13 @@ export class MeshHost {
       },
       onError: handlers.onError,
     });
-    this.#planner = new Planner({ random, hopeful: () => this.#hopeful() });
+    this.#planner = new Planner({ random, hopeful: () => this.#prospects.hopeful });
     const { announcer, gossip, library, uploader } = this.#sharing;
+    this.#prospects = new Prospects({
+      ...{ planner: this.#planner, gossip, now, onCompany: handlers.onCompany },
+      neighbours: () => this.#neighbours,
+      membership: () => this.#membership,
+    });
     this.#exchange = new Exchange({
       planner: this.#planner,
       trust: this.#trust,
@@ -123,6 +132,7 @@ export class MeshHost {
       now,
       random,
       linksMax: config.linksMax,
+      onLinking: () => this.#prospects.linking(),
       handlers: this.#exchange.linkHandlers(),
     });
     this.#exchange.neighbours = this.#neighbours;
@@ -195,8 +205,8 @@ export class MeshHost {
       now: this.#options.now,
       playback: () => this.#showing.playbackFor(want),
       attest: (url, window) => this.#attestations.find(url, window),
-      hopeful: () => this.#hopeful(),
-      alone: () => !this.#planner.linked && !this.#expectsLinks,
+      hopeful: () => this.#prospects.hopeful,
+      sayAlone: () => this.#prospects.sayAlone(),
       run: (commands) => this.#exchange.run(commands),
       onPlanned: (asset) => this.#showing.planned(want, asset, port, session.closed),
       onError: this.#options.handlers.onError,
@@ -262,26 +272,6 @@ export class MeshHost {
       fetch: (url, init) => fetch(url, init),
       memory: () => localStorage,
     });
-  }
-
-  /** Links or answers are on their way that may change who holds what. */
-  #hopeful(): boolean {
-    const { reachable, index } = this.#membership;
-    if (!reachable) return false;
-    // With one link open the election can begin: who is linked later hears the claims that stand (5.2 copies of a
-    // crowd's second segment when all were waited for, then 2.4).
-    const alone = !this.#planner.linked;
-    return (
-      (alone && this.#expectsLinks) ||
-      (index?.asking ?? false) ||
-      this.#sharing.gossip.fresh(this.#options.now())
-    );
-  }
-
-  /** The server may still say who is there, or a link is on its way. */
-  get #expectsLinks(): boolean {
-    const { reachable, newcomer } = this.#membership;
-    return reachable && (newcomer || this.#neighbours.pending);
   }
 
   /** What linked peers bring, in bytes per second, as far as it was measured. */

@@ -40,6 +40,11 @@ export interface WorkerHello extends Envelope {
   readonly clientId: string;
 }
 
+/** Host tab → worker: its last plan said that it is `alone`, and somebody comes: its plans are worth waiting for. */
+export interface CompanyReport extends Envelope {
+  readonly type: "company";
+}
+
 /** Bytes that one request delivered to the page, by where they came from. */
 export interface BytesBySource {
   readonly cache: number;

@@ -16,6 +16,7 @@ import { reportPlaylist } from "./origin/playlists.js";
 import { PageWishes } from "./pages/page-wishes.js";
 import { keepAlive } from "./pages/pages.js";
 import { factsOf } from "./request/request-facts.js";
+import { solitude } from "./solitude.js";
 import { within } from "./within.js";
 
 declare const self: ServiceWorkerGlobalScope;
@@ -41,8 +42,9 @@ export function attach({ route = true, claim = false, ...options }: AttachOption
   const report = options.onError ?? (() => undefined);
   const wishes = new PageWishes(report);
   self.addEventListener("message", (event) => {
-    if (!isEnvelope(event.data) || event.data.type !== "hello") return;
-    if (!(event.source instanceof WindowClient)) return;
+    if (!isEnvelope(event.data) || !(event.source instanceof WindowClient)) return;
+    if (event.data.type === "company") solitude.heard(event.source.id, false, performance.now());
+    if (event.data.type !== "hello") return;
     const { config } = event.data as PageHello;
     event.waitUntil(wishes.heed(config).catch(report));
     event.source.postMessage({

@@ -29,7 +29,7 @@ import {
 } from "./request/page-request.js";
 import { requestFor } from "./request/range-request.js";
 import { hasUnusualRange } from "./request/request-facts.js";
-import { Solitude } from "./solitude.js";
+import { solitude } from "./solitude.js";
 import { within } from "./within.js";
 
 /** Options of {@link MeshFirst}. */
@@ -55,7 +55,6 @@ export class MeshFirst extends Strategy {
   readonly #onError: (error: unknown) => void;
   readonly #stored: StoredAnswers;
   readonly #stripParams: () => readonly string[];
-  readonly #solitude = new Solitude();
   readonly #companies = new Companies();
 
   constructor({ onError = () => undefined, stripParams = () => [] }: MeshFirstOptions = {}) {
@@ -108,7 +107,7 @@ export class MeshFirst extends Strategy {
     if (asked.authorisation.denied) return undefined;
     if (!host) return late ? this.#unplanned(asked, { untold: asked.host }) : undefined;
     const { range, url } = asked;
-    const alone = this.#solitude.covers(host.client.id, url, range, performance.now());
+    const alone = solitude.covers(host.client.id, url, range, performance.now());
     if (alone && showable(asked)) return this.#unplanned(asked, { untold: asked.host });
     const line = { host, port: sendWant(host, wantOf(asked)) };
     const plan = await firstPlan(line.port, host, asked.company.gone);
@@ -256,7 +255,7 @@ export class MeshFirst extends Strategy {
   }
 
   #agreed({ client }: HostTab, { alone }: OriginPlan): void {
-    this.#solitude.heard(client.id, alone, performance.now());
+    solitude.heard(client.id, alone, performance.now());
   }
 
   /** Resolves like `source`, or to `undefined` after reporting its failure. */

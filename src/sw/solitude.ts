@@ -46,3 +46,6 @@ export class Solitude {
     return hostId === this.#hostId && nowMs < this.#untilMs && !again;
   }
 }
+
+/** For all requests of this worker. */
+export const solitude = new Solitude();

@@ -43,7 +43,7 @@ const REQUESTS = {
   "a conditional request (untouched)": [url(first), { headers: { "if-none-match": '"x"' } }],
   "cache: no-store (untouched)": [url(first), { cache: "no-store" }],
   "cache: reload (untouched)": [url(first), { cache: "reload" }],
-  "cache: no-cache (untouched)": [url(first), { cache: "no-cache" }],
+  "cache: no-cache": [url(first), { cache: "no-cache" }],
   "cache: only-if-cached (untouched)": [
     url("never/asked.ts"),
     { cache: "only-if-cached", mode: "same-origin" },

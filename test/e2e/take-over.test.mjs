@@ -14,6 +14,7 @@ import {
   openRig,
   soon,
   stats,
+  until,
 } from "./support/rig.mjs";
 
 const FILM = `/media/${media.mp4}`;
@@ -145,8 +146,7 @@ test("a lone viewer's request does not wait for its host, which learns from it a
   const profile = await rig.profile();
   const host = await openBlank(profile, rig);
   const guest = await openBlank(profile, rig);
-  const part = (name, range) =>
-    fetchIn(guest, `${FILM}?${name}`, { cache: "no-cache", headers: { range } });
+  const part = (name, range) => fetchIn(guest, `${FILM}?${name}`, { headers: { range } });
   let rounds = 0;
   const firstOfTwo = async () => {
     const round = ++rounds;
@@ -167,4 +167,31 @@ test("a lone viewer's request does not wait for its host, which learns from it a
     await fetchIn(guest, FILM, { headers: { range: "bytes=0-65535" } });
     return (await stats(guest)).bytes.cache > 0;
   }, "what passed by is held");
+});
+
+test("a viewer that was alone waits for its host's plans again as soon as somebody comes", async (t) => {
+  const rig = await openRig();
+  t.after(() => rig.close());
+  const page = await openBlank(await rig.profile(), rig);
+  await page.evaluate(() => {
+    window.wants = [];
+    navigator.serviceWorker.addEventListener("message", ({ data }) => {
+      if (data?.type === "want") window.wants.push(data);
+    });
+  });
+  /** Whether the worker asked the origin before it asked the host. */
+  const passes = async (path) => {
+    await fetchIn(page, path, { headers: { range: "bytes=0-9" } });
+    const wantOf = (url) => window.wants.find((want) => want.url.endsWith(url));
+    await until(page, (url) => window.wants.some((want) => want.url.endsWith(url)), path);
+    const want = await page.evaluate(`(${wantOf})(${JSON.stringify(path)})`);
+    return want.passingMs !== undefined;
+  };
+  let asked = 0;
+  await soon(() => passes(`${FILM}?alone=${asked++}`), "the worker knows that nobody is there");
+  await fetchIn(await openBlank(await rig.profile(), rig), `${FILM}?joins`, {
+    headers: { range: "bytes=0-9" },
+  });
+  await linked(page, 1);
+  assert.equal(await passes(`${FILM}?company`), false);
 });

@@ -62,6 +62,7 @@ export function timedFetch(page, path, init = {}) {
     async (target, options) => {
       const startMs = performance.now();
       let [status, firstMs, bytes] = [0, undefined, 0];
+      window.progress = 0; // of an earlier request, or a fault that waits for it would come too soon
       const chunks = [];
       try {
         const response = await fetch(target, options);

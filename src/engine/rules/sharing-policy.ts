@@ -41,9 +41,7 @@ const ACTIVE_DESTINATIONS: ReadonlySet<string> = new Set(["json", "script", "sty
 const ACTIVE_PATH = /\.(m?js|css|wasm|json|svg|xml)$/i;
 
 /** Cache modes that ask for the origin itself. */
-const ORIGIN_CACHE_MODES: ReadonlySet<string> = new Set([
-  ...["no-store", "no-cache", "reload", "only-if-cached"],
-]);
+const ORIGIN_CACHE_MODES: ReadonlySet<string> = new Set(["no-store", "reload", "only-if-cached"]);
 
 /** Whether a request is for content that only the publisher's signature lets travel (rule R7). */
 export function needsSignature({

@@ -46,8 +46,8 @@ export interface SessionOptions {
   readonly attest: (url: string, window: number) => Promise<void>;
   /** Whether links or answers are on their way that may change who holds what. */
   readonly hopeful: () => boolean;
-  /** Whether nobody is linked, and no link is on its way. */
-  readonly alone: () => boolean;
+  /** Whether nobody is linked, and no link is on its way; the worker is told so. */
+  readonly sayAlone: () => boolean;
   readonly run: (commands: readonly Command[]) => void;
   /** The request is answered from pieces, from the start or from here on. */
   readonly onPlanned: (asset: TrustedAsset) => void;
@@ -235,7 +235,7 @@ export class DeliverySession {
     const joining = observe && this.#options.hopeful();
     this.#openMaxBytes = joining ? OPEN_RANGE_JOINING_MAX_BYTES : OPEN_RANGE_MAX_BYTES;
     this.#passing = observe;
-    const alone = this.#options.alone();
+    const alone = this.#options.sayAlone();
     this.#worker.post({ type: "origin", observe, openMaxBytes: this.#openMaxBytes, alone });
     if (!observe) this.#close();
   }

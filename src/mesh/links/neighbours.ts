@@ -22,6 +22,8 @@ export interface NeighboursOptions {
   /** In [0, 1). */
   readonly random: () => number;
   readonly linksMax: number;
+  /** A link is on its way, whoever began it. */
+  readonly onLinking: () => void;
   readonly handlers: NeighbourHandlers;
 }
 
@@ -261,6 +263,7 @@ export class Neighbours {
     });
     this.#links.set(link.peerId, link);
     this.#makePlace(this.#options.linksMax);
+    this.#options.onLinking();
     link.closed.addEventListener("abort", () => this.#ended(link), { once: true });
   }
 

@@ -7,6 +7,7 @@ import { NearcastError } from "../../core/errors.js";
 import { PROTOCOL_VERSION } from "../../protocol/limits.js";
 import {
   type ChangedReport,
+  type CompanyReport,
   isEnvelope,
   type PaceQuestion,
   type PageHello,
@@ -111,6 +112,14 @@ export class WorkerBridge {
   configure(config: WorkerConfig): void {
     this.#config = config;
     this.#greet();
+  }
+
+  /** This page, the host, is not alone any more. */
+  tellCompany(): void {
+    navigator.serviceWorker.controller?.postMessage({
+      nearcast: PROTOCOL_VERSION,
+      type: "company",
+    } satisfies CompanyReport);
   }
 
   #greet(): void {

@@ -44,7 +44,7 @@ async function passThrough(answer: OriginAnswer, attestAfter = false, length = L
       now: () => 0,
       playback: () => undefined,
       hopeful: () => false,
-      alone: () => false,
+      sayAlone: () => false,
       run: () => undefined,
       onPlanned: () => undefined,
     },

@@ -36,7 +36,7 @@ describe("delivery-session", () => {
       ...{ now: () => nowMs, hopeful: () => false, attest: async () => undefined },
       // Six seconds in the buffer, one of which must stay there: the deadline moves on as the player plays.
       playback: () => ({ aheadS: 6 - nowMs / 1_000, rate: 1, paused: false, hidden: false }),
-      ...{ run: () => undefined, onPlanned: () => undefined, alone: () => false },
+      ...{ run: () => undefined, onPlanned: () => undefined, sayAlone: () => false },
       onError: (error) => {
         throw error;
       },
@@ -75,7 +75,7 @@ describe("delivery-session", () => {
         },
         ...{ now: () => 0, hopeful: () => false, attest: async () => undefined },
         playback: () => undefined,
-        ...{ run: () => undefined, onPlanned: () => undefined, alone: () => true },
+        ...{ run: () => undefined, onPlanned: () => undefined, sayAlone: () => true },
         onError: (error) => {
           throw error;
         },
@@ -103,7 +103,7 @@ describe("delivery-session", () => {
           ...{ range: undefined, active: false, destination: "" },
         },
         ...{ now: () => 0, hopeful: () => false, attest: async () => undefined },
-        ...{ playback: () => undefined, alone: () => alone },
+        ...{ playback: () => undefined, sayAlone: () => alone },
         ...{ run: () => undefined, onPlanned: () => undefined },
         onError: (error) => {
           throw error;

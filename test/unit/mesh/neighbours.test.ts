@@ -21,6 +21,7 @@ function setUp(timers: FakeTimers, { linksMax = 20 } = {}) {
   const ends = new Map<string, FakeEnd>();
   const dialled: string[] = [];
   const closed: string[] = [];
+  const linking: number[] = [];
   const make = (peerId: string, initiator: boolean) => {
     const end = fakeEnd(peerId, initiator);
     ends.set(peerId, end);
@@ -28,7 +29,12 @@ function setUp(timers: FakeTimers, { linksMax = 20 } = {}) {
   };
   const ignore = () => undefined;
   const neighbours = new Neighbours({
-    ...{ now: () => timers.nowMs, random: seeded(4), linksMax },
+    ...{
+      now: () => timers.nowMs,
+      random: seeded(4),
+      linksMax,
+      onLinking: () => void linking.push(timers.nowMs),
+    },
     dial: (peerId) => {
       dialled.push(peerId);
       return make(peerId, true).connection;
@@ -58,7 +64,7 @@ function setUp(timers: FakeTimers, { linksMax = 20 } = {}) {
     neighbours.accept(end.connection);
     return end;
   };
-  return { neighbours, ends, dialled, closed, greet, greetAll, accept };
+  return { neighbours, ends, dialled, closed, linking, greet, greetAll, accept };
 }
 
 /** As a peer that lives does. */
@@ -91,6 +97,18 @@ const dialled = (ids: readonly string[], dials = true) =>
   ids.map((id): NeighbourHint => [id, 2, dials]);
 
 describe("neighbours", () => {
+  it("Neighbours says of each link that it is on its way, whoever began it, before it is open", async () => {
+    await withFakeTimers(async (timers) => {
+      const { neighbours, linking, accept } = setUp(timers);
+      neighbours.dialAll(hints(2));
+      expect(linking).to.have.length(2);
+      accept("viewer-a");
+      expect(linking).to.have.length(3);
+      expect(neighbours.open).to.deep.equal([]);
+      neighbours.close();
+    });
+  });
+
   it("Neighbours.dialAll() dials in order, not itself, nobody twice, few at a time", async () => {
     await withFakeTimers(async (timers) => {
       const { neighbours, dialled, ends, greet } = setUp(timers);

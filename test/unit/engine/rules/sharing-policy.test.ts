@@ -56,8 +56,8 @@ const requestRules: [
   ],
   [
     "S5: no cache mode that asks for the origin",
-    facts("cache", "default", "force-cache"),
-    facts("cache", "no-store", "no-cache", "reload", "only-if-cached"),
+    facts("cache", "default", "force-cache", "no-cache"),
+    facts("cache", "no-store", "reload", "only-if-cached"),
   ],
   ["S5: no Authorization", facts("authorization", false), facts("authorization", true)],
   ["no validation by the page", facts("conditional", false), facts("conditional", true)],
