@@ -24,6 +24,19 @@ const define = replace({
   },
 });
 
+/**
+ * PeerJS makes an RTCPeerConnection when it is loaded, to see what the browser can do, with a third party's STUN and TURN
+ * in it. That takes 15 ms of every page before its player starts; whether there is WebRTC, `missingFeature()` has asked.
+ */
+const untried = replace({
+  include: "**/peerjs/dist/bundler.mjs",
+  delimiters: ["", ""],
+  values: {
+    "if (!supported.webRTC) return supported;":
+      "return { ...supported, audioVideo: supported.webRTC, data: supported.webRTC };",
+  },
+});
+
 /** What packages bring for old browsers, for Node, or for serializers that we refuse; each file says why. */
 const LEFT_OUT = {
   "@xmldom/xmldom": "tools/native-xmldom.mjs",
@@ -40,6 +53,7 @@ const bundled = (input, file, format = "iife", { minify = true } = {}) => ({
   input,
   plugins: [
     define,
+    untried,
     leaveOut,
     nodeResolve({ browser: true }),
     // webrtc-adapter's `sdp` says `module` but is CommonJS inside.

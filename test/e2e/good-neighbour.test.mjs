@@ -66,3 +66,28 @@ test("R52: a page that asks for nothing opens no socket; its first accelerated r
   await until(page, () => window.nearcast.stats().index === "open");
   assert.equal(await page.evaluate(() => window.sockets), 1);
 });
+
+test("R54, G3: a viewer that is alone makes no RTCPeerConnection, one that is not names no server of others in it", async (t) => {
+  const rig = await openRig();
+  t.after(() => rig.close());
+  /** Runs in the page, before anything else. */
+  const prepare = () => {
+    window.connections = [];
+    window.RTCPeerConnection = class extends RTCPeerConnection {
+      constructor(configuration) {
+        super(configuration);
+        window.connections.push(configuration?.iceServers ?? []);
+      }
+    };
+  };
+  const path = "/media/gallery/none.jpg";
+  const page = await openBlank(await rig.profile(), rig, { prepare });
+  await fetchIn(page, path);
+  await until(page, () => window.nearcast.stats().index === "open");
+  assert.deepEqual(await page.evaluate(() => window.connections), []);
+  await fetchIn(await openBlank(await rig.profile(), rig), path);
+  await linked(page, 1);
+  const made = await page.evaluate(() => window.connections);
+  assert.ok(made.length > 0);
+  assert.deepEqual(made.flat(), []);
+});

@@ -10,7 +10,7 @@ const NAMED_MS = 2_000;
  * The first one of a crowd is told of nobody, but hears from those who join after it. Most who are told of nobody are
  * alone, and would wait in vain with the second segment of every page (1.6 s instead of 0.4).
  */
-const CROWD_MS = 300;
+const CROWD_MS = 100;
 
 export class Arrival {
   #joined = false;

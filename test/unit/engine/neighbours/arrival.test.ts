@@ -16,7 +16,7 @@ describe("arrival", () => {
   it("Arrival waits a moment only for a crowd of which nobody was there before", () => {
     const arrival = new Arrival();
     arrival.joined(0, 1_000);
-    expect([1_299, 1_300].map((nowMs) => arrival.isNew(nowMs))).to.deep.equal([true, false]);
+    expect([1_099, 1_100].map((nowMs) => arrival.isNew(nowMs))).to.deep.equal([true, false]);
     arrival.joined(0, 11_000);
     expect(arrival.isNew(11_000), "nobody came since").to.equal(false);
     arrival.joined(1, 21_000);
