@@ -5,6 +5,7 @@
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import send from "send";
 import { createSampleOrigin } from "../../demo/sample-origin.mjs";
 import { Throttle } from "../../demo/throttle.mjs";
@@ -31,6 +32,11 @@ const SCRIPTS = {
   ),
 };
 
+/** As every CDN sends them. */
+const COMPRESSED = Object.fromEntries(
+  Object.entries(SCRIPTS).map(([path, script]) => [path, gzipSync(script)]),
+);
+
 async function startSite({ host, name, port, root, keyFile }) {
   const origin = createSampleOrigin({ root });
   const recorded = join(root, "film", "index.m3u8");
@@ -48,7 +54,8 @@ async function startSite({ host, name, port, root, keyFile }) {
     if (!script && !page) return void res.writeHead(404).end();
     res.setHeader("Content-Type", script ? "text/javascript" : "text/html; charset=utf-8");
     res.setHeader("Cache-Control", "no-store");
-    void deliver(res, Buffer.from(script ?? page));
+    if (script) res.setHeader("Content-Encoding", "gzip");
+    void deliver(res, script ? COMPRESSED[pathname] : Buffer.from(page));
   };
   // Players and SDK come over the viewer's line as well, one after the other like the pages that load them.
   let line = new Throttle();
