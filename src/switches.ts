@@ -45,13 +45,13 @@ export class Switches {
   }
 
   /** What keeps a viewer out that would take part; it may change at any time. */
-  get barrier(): string | undefined {
+  get #barrier(): string | undefined {
     return this.#operator.barrier ?? this.#refused;
   }
 
   /** Why this viewer takes no part now; `undefined` if it does. */
   get rest(): string | undefined {
-    return this.barrier ?? (this.#paused ? "paused" : undefined);
+    return this.#barrier ?? (this.#paused ? "paused" : undefined);
   }
 
   get enabled(): boolean {

@@ -108,6 +108,20 @@ export class PieceReader {
     });
   }
 
+  /**
+   * Takes back what a URL stands for, from the worker: what is stored of it is found by nobody any more, a page that
+   * starts later included. Its pieces go with the store's next `PieceStore.load`. Rejects if the disk fails.
+   */
+  async takeBack(url: string): Promise<void> {
+    const asset = await get<StoredAsset>(url, this.assets);
+    if (!asset) return;
+    await del(url, this.assets);
+    await this.windows("readwrite", (store) => {
+      store.delete(windowKeysOf(asset.assetId));
+      return promisifyRequest(store.transaction);
+    });
+  }
+
   protected async attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
     try {
       return await work();
@@ -116,19 +130,4 @@ export class PieceReader {
       return undefined;
     }
   }
-}
-
-/**
- * Takes back what a URL stands for, from the worker: what is stored of it is found by nobody any more, a page that
- * starts later included. Its pieces go with the store's next `PieceStore.load`.
- */
-export async function forgetStored(url: string): Promise<void> {
-  const assets = openStore("assets");
-  const asset = await get<StoredAsset>(url, assets);
-  if (!asset) return;
-  await del(url, assets);
-  await openStore("windows")("readwrite", (store) => {
-    store.delete(windowKeysOf(asset.assetId));
-    return promisifyRequest(store.transaction);
-  });
 }

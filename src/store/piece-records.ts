@@ -24,20 +24,10 @@ export const windowKeysOf = (assetId: string) => IDBKeyRange.bound(`${assetId} `
 export const pieceKey = (assetId: string, piece: number) =>
   `${windowKey(assetId, windowOf(piece))} ${piece}`;
 export const tailsKey = (window: string) => `${window} tails`;
+/** Of the window that a record belongs to. */
+export const windowKeyOf = (recordKey: string) => recordKey.slice(0, recordKey.lastIndexOf(" "));
 /** Of all records of a window. */
 export const keysBelow = (window: string) => IDBKeyRange.bound(`${window} `, `${window} ~`);
-
-/** Of all records that belong to none of `windows`: a tab that was closed between two writes left them. */
-export function gapsBetween(windows: readonly string[]): IDBKeyRange[] {
-  const known = [...windows].sort().map(keysBelow);
-  if (known.length === 0) return [IDBKeyRange.lowerBound("")];
-  return [...known, undefined].map((next, index) => {
-    const last = known[index - 1];
-    if (!last) return IDBKeyRange.upperBound(next?.lower, true);
-    if (!next) return IDBKeyRange.lowerBound(last.upper, true);
-    return IDBKeyRange.bound(last.upper, next.lower, true, true);
-  });
-}
 
 /** The records of pieces, without their tails; bytes are copied where a view would be stored with all of its buffer. */
 export function recordsOf(

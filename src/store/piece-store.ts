@@ -4,17 +4,27 @@
  * request.
  * @module
  */
-import { del, delMany, entries, get, promisifyRequest, set, setMany, update } from "idb-keyval";
+import {
+  del,
+  delMany,
+  entries,
+  get,
+  keys,
+  promisifyRequest,
+  set,
+  setMany,
+  update,
+} from "idb-keyval";
 import { windowOf } from "../protocol/asset.js";
 import { PieceReader, type StoredAsset, type StoredWindow } from "./piece-reader.js";
 import {
-  gapsBetween,
   haveTails,
   keysBelow,
   recordsOf,
   type StoredPiece,
   tailsKey,
   windowKey,
+  windowKeyOf,
   withTails,
 } from "./piece-records.js";
 
@@ -71,7 +81,7 @@ export class PieceStore extends PieceReader {
       if (window.attestation.expiresMs > nowMs) fresh.push(window);
       else void this.#enqueue(() => this.#evict(key));
     }
-    if (all) void this.#enqueue(() => this.#sweep(all.map(([key]) => key)));
+    if (all) void this.#enqueue(() => this.#sweep());
     void this.#enqueue(() => this.#forgetExpiredAssets(nowMs));
     return fresh;
   }
@@ -156,11 +166,11 @@ export class PieceStore extends PieceReader {
     await delMany(expired, this.assets);
   }
 
-  async #sweep(windows: readonly string[]): Promise<void> {
-    await this.pieces("readwrite", (store) => {
-      for (const gap of gapsBetween(windows)) store.delete(gap);
-      return promisifyRequest(store.transaction);
-    });
+  /** Records whose window is not known: a tab that was closed between two writes left them. */
+  async #sweep(): Promise<void> {
+    const recordKeys = await keys<string>(this.pieces);
+    const orphans = recordKeys.filter((key) => !this.#entries.has(windowKeyOf(key)));
+    if (orphans.length > 0) await delMany(orphans, this.pieces);
   }
 
   async #makeRoom(addedBytes: number, sparedKey: string): Promise<void> {

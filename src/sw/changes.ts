@@ -5,7 +5,7 @@
  * @module
  */
 import { PROTOCOL_VERSION } from "../protocol/limits.js";
-import { forgetStored } from "../store/piece-reader.js";
+import { PieceReader } from "../store/piece-reader.js";
 import { findHost } from "./pages/host-tab.js";
 
 const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
@@ -23,13 +23,14 @@ const URLS_MAX = 1_000;
 class Changes {
   /** By URL, the latest last: until when the origin alone is asked. */
   readonly #untilMs = new Map<string, number>();
+  #store: PieceReader | undefined;
 
   /** Whether the origin alone may answer for a URL (canonical). */
   recent(url: string): boolean {
     return (this.#untilMs.get(url) ?? 0) > performance.now();
   }
 
-  /** A page changes the URL. Resolves when host and disk know; never rejects for want of a host. */
+  /** A page changes the URL. Resolves when host and disk know; rejects if either cannot be told. */
   async note(url: string): Promise<void> {
     const known = this.recent(url);
     this.#untilMs.delete(url);
@@ -39,10 +40,15 @@ class Changes {
       this.#untilMs.delete(oldest);
     }
     if (known) return;
-    const host = await findHost();
-    host?.client.postMessage({ nearcast: PROTOCOL_VERSION, type: "changed", url });
-    await forgetStored(url);
+    // One database connection for all changes; and neither waits for the other, nor fails with it.
+    this.#store ??= new PieceReader({ onError: reportError });
+    await Promise.all([tellHost(url), this.#store.takeBack(url)]);
   }
+}
+
+async function tellHost(url: string): Promise<void> {
+  const host = await findHost();
+  host?.client.postMessage({ nearcast: PROTOCOL_VERSION, type: "changed", url });
 }
 
 /** For all requests of this worker. */

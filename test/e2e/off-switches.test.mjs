@@ -162,3 +162,23 @@ test("the self-destroying worker ends the mesh, deletes its own databases and no
   assert.equal((await fetchIn(page, FILE, RANGE)).status, 206);
   assert.deepEqual(page.errors, []);
 });
+
+test("a pause shows in every tab of the profile and after a reload, until it ends", async (t) => {
+  const rig = await openRig();
+  t.after(() => rig.close());
+  const profile = await rig.profile();
+  const one = await openBlank(profile, rig);
+  const other = await openBlank(profile, rig);
+  const isPaused = () => window.nearcast.stats().reason === "paused";
+  await one.evaluate(() => window.nearcast.pause());
+  await until(one, isPaused);
+  await until(other, isPaused);
+  await other.reload();
+  await other.evaluate(() => window.ready);
+  await until(other, isPaused);
+  await other.evaluate(() => window.nearcast.resume());
+  for (const page of [one, other]) {
+    await until(page, () => window.nearcast.stats().role !== "off");
+    assert.deepEqual(page.errors, []);
+  }
+});

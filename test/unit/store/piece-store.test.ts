@@ -3,7 +3,7 @@ import { clear, createStore, del, keys, set, values } from "idb-keyval";
 import { PieceSet } from "../../../src/core/piece-set.js";
 import { piecesOfWindow, windowOf } from "../../../src/protocol/asset.js";
 import { PIECE_BYTES, WINDOW_PIECES } from "../../../src/protocol/limits.js";
-import { forgetStored, type StoredAsset } from "../../../src/store/piece-reader.js";
+import { PieceReader, type StoredAsset } from "../../../src/store/piece-reader.js";
 import { PieceStore } from "../../../src/store/piece-store.js";
 import { makeAsset, type TestAsset } from "../../support/assets.js";
 import { sameBytes } from "../../support/waiting.js";
@@ -309,6 +309,17 @@ describe("piece-store", () => {
     expect(await keys(pieces)).to.deep.equal([]);
   });
 
+  it("PieceStore.load() keeps what is stored while it still reads", async () => {
+    const { make, save } = await setUp();
+    const asset = await makeAsset(200_000);
+    const next = make();
+    const loading = next.load(NOW_MS);
+    await save(asset, [0, 2], next);
+    await loading;
+    await next.settled();
+    expect(await next.readPieces(asset.assetId, asset.length, 0, 3)).to.have.length(2);
+  });
+
   it("PieceStore.forget() removes what a URL stood for, with all its windows, and nothing else", async () => {
     const { store, save, evicted } = await setUp();
     const asset = await makeAsset((WINDOW_PIECES + 1) * PIECE_BYTES);
@@ -330,16 +341,17 @@ describe("piece-store", () => {
     ]);
   });
 
-  it("forgetStored() takes a URL back where no host is, for the pages to come as well", async () => {
-    const { store, save, make } = await setUp();
+  it("PieceReader.takeBack() takes a URL back where no host is, for the pages to come as well", async () => {
+    const { store, save, make, errors } = await setUp();
     const asset = await makeAsset((WINDOW_PIECES + 1) * PIECE_BYTES);
     const other = await makeAsset(10, { seed: 2, fields: { url: "https://site.example/other" } });
     for (const stored of [asset, other]) store.saveAsset(assetOf(stored));
     await save(asset, [0]);
     await save(asset, [WINDOW_PIECES]);
     await save(other, [0]);
-    await forgetStored(asset.url);
-    await forgetStored("https://site.example/unknown");
+    const worker = new PieceReader({ onError: (error) => errors.push(error) });
+    await worker.takeBack(asset.url);
+    await worker.takeBack("https://site.example/unknown");
     expect(await store.findAsset(asset.url, NOW_MS)).to.equal(undefined);
     const next = make();
     const windows = await next.load(NOW_MS);
@@ -348,6 +360,7 @@ describe("piece-store", () => {
     expect(await keys(createStore("nearcast-pieces", "pieces"))).to.deep.equal([
       `${other.assetId} 0 0`,
     ]);
+    expect(errors).to.deep.equal([]);
   });
 
   it("PieceStore.remove() removes one window and leaves the others", async () => {
