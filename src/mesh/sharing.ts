@@ -68,6 +68,8 @@ export class Sharing {
     this.#store = new PieceStore({
       maxBytes: config.cacheMaxBytes,
       now: wallNow,
+      busy: options.busy,
+      rest: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
       onError,
       onEvict: (assetId, window) => this.library.evicted(assetId, window),
     });

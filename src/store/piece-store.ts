@@ -33,6 +33,10 @@ import {
  * it 15 ms, alone on the machine.
  */
 const WRITTEN_MAX_PIECES = 16;
+/** While a page waits for bytes, four fifths of the time are the page's: a disk that is slow, or far, gets less. */
+const REST_SHARE = 4;
+/** One write may be slow for reasons of its own. */
+const REST_MAX_MS = 1_000;
 /** Uses closer together than this are one use. */
 const TOUCH_MS = 10_000;
 
@@ -45,6 +49,8 @@ interface WindowEntry {
 export class PieceStore extends PieceReader {
   readonly #maxBytes: number;
   readonly #now: () => number;
+  readonly #busy: () => boolean;
+  readonly #rest: (ms: number) => Promise<void>;
   readonly #onEvict: (assetId: string, window: number) => void;
   /** Insertion order is not age: eviction looks for the smallest `usedMs`. */
   readonly #entries = new Map<string, WindowEntry>();
@@ -53,16 +59,27 @@ export class PieceStore extends PieceReader {
   #queue: Promise<unknown> = Promise.resolve();
   /** Bytes that wait to be written: when the disk is slower than the mesh, storing is what gives way. */
   #waitingBytes = 0;
+  /** Assets that are to go: nothing of them that waits is written any more. */
+  readonly #leaving = new Set<string>();
 
+  /**
+   * @param options.now Unix milliseconds.
+   * @param options.busy Whether a page waits for bytes.
+   * @param options.rest Waits.
+   */
   constructor(options: {
     readonly maxBytes: number;
     readonly now: () => number;
+    readonly busy: () => boolean;
+    readonly rest: (ms: number) => Promise<void>;
     readonly onError: (error: unknown) => void;
     readonly onEvict: (assetId: string, window: number) => void;
   }) {
     super(options);
     this.#maxBytes = options.maxBytes;
     this.#now = options.now;
+    this.#busy = options.busy;
+    this.#rest = options.rest;
     this.#onEvict = options.onEvict;
   }
 
@@ -104,10 +121,11 @@ export class PieceStore extends PieceReader {
     const key = windowKey(window.assetId, window.attestation.window);
     void this.#enqueue(async () => {
       try {
+        if (this.#leaving.has(window.assetId)) return;
         await this.#makeRoom(addedBytes, key);
         for (let at = 0; at < pieces.length; at += WRITTEN_MAX_PIECES) {
           const some = pieces.slice(at, at + WRITTEN_MAX_PIECES);
-          await setMany(recordsOf(window.assetId, some), this.pieces);
+          await this.#atEase(() => setMany(recordsOf(window.assetId, some), this.pieces));
         }
         if (haveTails(pieces)) {
           await update(tailsKey(key), (earlier) => withTails(earlier, pieces), this.pieces);
@@ -148,7 +166,9 @@ export class PieceStore extends PieceReader {
 
   /** Takes back what the URL stands for, and removes all of the asset. */
   forget(url: string, assetId: string): void {
+    this.#leaving.add(assetId);
     void this.#enqueue(async () => {
+      this.#leaving.delete(assetId);
       await del(url, this.assets);
       const ofAsset = [...this.#entries.keys()].filter((key) => key.startsWith(`${assetId} `));
       for (const key of ofAsset) await this.#evict(key);
@@ -200,6 +220,15 @@ export class PieceStore extends PieceReader {
       store.delete(keysBelow(key));
       return promisifyRequest(store.transaction);
     });
+  }
+
+  /** Writes, and rests after it while a page waits. */
+  async #atEase(write: () => Promise<void>): Promise<void> {
+    const startMs = this.#now();
+    await write();
+    if (!this.#busy()) return;
+    const tookMs = Math.max(0, this.#now() - startMs);
+    await this.#rest(Math.min(REST_SHARE * tookMs, REST_MAX_MS));
   }
 
   #enqueue(work: () => Promise<unknown>): Promise<void> {

@@ -18,6 +18,8 @@ async function openLibrary(asset: TestAsset, { attest = true } = {}) {
   const store = new PieceStore({
     maxBytes: 2 ** 30,
     now: () => WORLD_MS,
+    busy: () => false,
+    rest: async () => undefined,
     onError: (error) => expect.fail(String(error)),
     onEvict: () => undefined,
   });

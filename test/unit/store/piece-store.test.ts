@@ -21,12 +21,16 @@ async function emptyDatabases(): Promise<void> {
 async function setUp({ maxBytes = 2 ** 30 } = {}) {
   await emptyDatabases();
   const clock = { nowMs: NOW_MS };
+  const page = { waits: false };
+  const rests: number[] = [];
   const errors: unknown[] = [];
   const evicted: string[] = [];
   const make = () =>
     new PieceStore({
       maxBytes,
       now: () => clock.nowMs,
+      busy: () => page.waits,
+      rest: async (ms) => void rests.push(ms),
       onError: (error) => errors.push(error),
       onEvict: (assetId, window) => evicted.push(`${assetId} ${window}`),
     });
@@ -53,7 +57,7 @@ async function setUp({ maxBytes = 2 ** 30 } = {}) {
     await into.settled();
     return accepted;
   };
-  return { store, make, save, clock, errors, evicted };
+  return { store, make, save, clock, page, rests, errors, evicted };
 }
 
 const assetOf = (asset: TestAsset, expiresMs = EXPIRES_MS): StoredAsset => ({
@@ -161,6 +165,32 @@ describe("piece-store", () => {
     }
     expect([...puts.values()], "and the tails of all").to.deep.equal([16, 4, 1]);
     expect(await store.readPieces(asset.assetId, asset.length, 0, 20)).to.have.length(20);
+  });
+
+  it("PieceStore leaves most of the time to a page that waits, however slow the disk", async () => {
+    const { save, clock, page, rests } = await setUp();
+    const asset = await makeAsset(20 * PIECE_BYTES);
+    const all = Array.from({ length: 20 }, (_, piece) => piece);
+    const { put } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.put = function (...args) {
+      if (this.name === "pieces") clock.nowMs += 5;
+      return put.apply(this, args);
+    };
+    try {
+      await save(asset, all);
+      expect(rests, "no page waits").to.deep.equal([]);
+      page.waits = true;
+      await save(asset, all);
+      expect(rests, "16 pieces took 80 ms, 4 took 20").to.deep.equal([320, 80]);
+      IDBObjectStore.prototype.put = function (...args) {
+        if (this.name === "pieces") clock.nowMs += 9_000;
+        return put.apply(this, args);
+      };
+      await save(asset, [0]);
+      expect(rests.at(-1), "one slow write does not end all storing").to.equal(1_000);
+    } finally {
+      IDBObjectStore.prototype.put = put;
+    }
   });
 
   it("PieceStore.findAsset() finds a fresh asset by its URL", async () => {
@@ -339,6 +369,28 @@ describe("piece-store", () => {
     expect(await keys(createStore("nearcast-pieces", "pieces"))).to.deep.equal([
       `${other.assetId} 0 0`,
     ]);
+  });
+
+  it("PieceStore.forget() keeps what still waits for the disk from it", async () => {
+    const { store, save } = await setUp();
+    const asset = await makeAsset(10);
+    const written: unknown[] = [];
+    const { put } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.put = function (...args) {
+      if (this.name === "pieces") written.push(args[1]);
+      return put.apply(this, args);
+    };
+    try {
+      const saving = save(asset, [0]);
+      store.forget(asset.url, asset.assetId);
+      await saving;
+      await store.settled();
+      expect(written).to.deep.equal([]);
+      await save(asset, [0]);
+      expect(written, "what comes later is stored").to.deep.equal([`${asset.assetId} 0 0`]);
+    } finally {
+      IDBObjectStore.prototype.put = put;
+    }
   });
 
   it("PieceReader.takeBack() takes a URL back where no host is, for the pages to come as well", async () => {
