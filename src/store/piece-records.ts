@@ -19,7 +19,7 @@ const TAIL_BYTES = 256;
 const RECORD_MAX_BYTES = PIECE_BYTES - TAIL_BYTES;
 
 export const windowKey = (assetId: string, window: number) => `${assetId} ${window}`;
-/** Of all windows of an asset. */
+/** Of all windows of an asset, and of all records of pieces in them. */
 export const windowKeysOf = (assetId: string) => IDBKeyRange.bound(`${assetId} `, `${assetId} ~`);
 export const pieceKey = (assetId: string, piece: number) =>
   `${windowKey(assetId, windowOf(piece))} ${piece}`;

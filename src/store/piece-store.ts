@@ -25,6 +25,7 @@ import {
   tailsKey,
   windowKey,
   windowKeyOf,
+  windowKeysOf,
   withTails,
 } from "./piece-records.js";
 
@@ -105,7 +106,9 @@ export class PieceStore extends PieceReader {
 
   /** Remembers what the URL stands for. */
   saveAsset(asset: StoredAsset): void {
-    void this.#enqueue(() => set(asset.url, asset, this.assets));
+    void this.#enqueue(async () => {
+      if (!this.#leaving.has(asset.assetId)) await set(asset.url, asset, this.assets);
+    });
   }
 
   /**
@@ -127,6 +130,7 @@ export class PieceStore extends PieceReader {
           const some = pieces.slice(at, at + WRITTEN_MAX_PIECES);
           await this.#atEase(() => setMany(recordsOf(window.assetId, some), this.pieces));
         }
+        if (this.#leaving.has(window.assetId)) return;
         if (haveTails(pieces)) {
           await update(tailsKey(key), (earlier) => withTails(earlier, pieces), this.pieces);
         }
@@ -172,6 +176,11 @@ export class PieceStore extends PieceReader {
       await del(url, this.assets);
       const ofAsset = [...this.#entries.keys()].filter((key) => key.startsWith(`${assetId} `));
       for (const key of ofAsset) await this.#evict(key);
+      // And pieces of a window that was being written, and has no record.
+      await this.pieces("readwrite", (store) => {
+        store.delete(windowKeysOf(assetId));
+        return promisifyRequest(store.transaction);
+      });
     });
   }
 

@@ -23,6 +23,8 @@ async function setUp({ maxBytes = 2 ** 30 } = {}) {
   const clock = { nowMs: NOW_MS };
   const page = { waits: false };
   const rests: number[] = [];
+  /** Happens while the store rests. */
+  const meanwhile: (() => void)[] = [];
   const errors: unknown[] = [];
   const evicted: string[] = [];
   const make = () =>
@@ -30,7 +32,10 @@ async function setUp({ maxBytes = 2 ** 30 } = {}) {
       maxBytes,
       now: () => clock.nowMs,
       busy: () => page.waits,
-      rest: async (ms) => void rests.push(ms),
+      rest: async (ms) => {
+        rests.push(ms);
+        meanwhile.shift()?.();
+      },
       onError: (error) => errors.push(error),
       onEvict: (assetId, window) => evicted.push(`${assetId} ${window}`),
     });
@@ -57,7 +62,7 @@ async function setUp({ maxBytes = 2 ** 30 } = {}) {
     await into.settled();
     return accepted;
   };
-  return { store, make, save, clock, page, rests, errors, evicted };
+  return { store, make, save, clock, page, rests, meanwhile, errors, evicted };
 }
 
 const assetOf = (asset: TestAsset, expiresMs = EXPIRES_MS): StoredAsset => ({
@@ -391,6 +396,29 @@ describe("piece-store", () => {
     } finally {
       IDBObjectStore.prototype.put = put;
     }
+  });
+
+  it("PieceStore.forget() ends the window that is being written, and leaves no piece of it", async () => {
+    const { store, save, page, meanwhile } = await setUp();
+    const asset = await makeAsset(20 * PIECE_BYTES);
+    const recorded: unknown[] = [];
+    const { put } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.put = function (...args) {
+      if (this.name !== "pieces") recorded.push(args[1]);
+      return put.apply(this, args);
+    };
+    page.waits = true;
+    meanwhile.push(() => store.forget(asset.url, asset.assetId));
+    try {
+      const saving = save(asset, [0, 1, 2, 3]);
+      store.saveAsset(assetOf(asset));
+      await saving;
+      await store.settled();
+    } finally {
+      IDBObjectStore.prototype.put = put;
+    }
+    expect(recorded, "neither window nor asset").to.deep.equal([]);
+    expect(await keys(createStore("nearcast-pieces", "pieces"))).to.deep.equal([]);
   });
 
   it("PieceReader.takeBack() takes a URL back where no host is, for the pages to come as well", async () => {
