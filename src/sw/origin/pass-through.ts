@@ -49,8 +49,8 @@ export function observed(response: Response, options: PassThroughOptions): Respo
   const { port, onEnd } = options;
   const { body } = response;
   if (!body || unmakable(response.status) || response.type === "opaque" || response.redirected) {
+    // The host closes the port, as it does at each `end`: Firefox loses all of one that is closed on its way there.
     port?.postMessage({ type: "end", complete: false } satisfies DeliveryMessage);
-    port?.close();
     onEnd();
     return response;
   }
@@ -170,7 +170,6 @@ class PassingBody {
     this.#ended = true;
     if (this.#delivery) return; // it tells both sides itself
     this.#tell({ type: "end", complete });
-    this.#port?.close();
     this.#options.onEnd();
   }
 

@@ -127,7 +127,6 @@ export const serverRows = [
     ...onTwoNodes,
     during: async ({ rig }) => rig.redis.pause(),
     check: noticed,
-    samples: 1,
   },
   {
     row: 15,

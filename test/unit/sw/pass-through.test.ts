@@ -117,6 +117,21 @@ describe("pass-through", () => {
     }
   });
 
+  it("observed() leaves its port open for the host to close: closed on its way there, Firefox loses what was said", async () => {
+    const { port1 } = new MessageChannel();
+    let closed = false;
+    port1.close = () => {
+      closed = true;
+    };
+    const count = { bytes: 0, ends: 0 };
+    for (const body of [BODY, null]) {
+      const response = observed(new Response(body, whole), { port: port1, ...counting(count) });
+      await response.arrayBuffer();
+    }
+    await until("both are over", () => count.ends === 2);
+    expect(closed).to.equal(false);
+  });
+
   it("observed() works without a host", async () => {
     const count = { bytes: 0, ends: 0 };
     const given = new Response(bodyOf(BODY), whole);
