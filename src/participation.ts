@@ -179,6 +179,7 @@ export class Participation {
         playing: () => playback.playing,
         onLink: (link, state) => handlers.onLink(link, state),
         onCompany: () => this.#bridge?.tellCompany(),
+        openAhead: (ahead) => this.#bridge?.openAhead(ahead),
         onGroups: (groups) => {
           this.#groups = groups;
           this.tell({ type: "groups", groups });

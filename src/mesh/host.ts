@@ -7,7 +7,7 @@
 import { Planner } from "../engine/planning/planner.js";
 import type { PlaybackState } from "../engine/playback/deadline.js";
 import { groupOf } from "../protocol/asset.js";
-import type { PaceQuestion, PlaylistReport, Want } from "../protocol/worker-messages.js";
+import type { Ahead, PaceQuestion, PlaylistReport, Want } from "../protocol/worker-messages.js";
 import { DeliverySession } from "./delivery/delivery-session.js";
 import { Exchange } from "./delivery/exchange.js";
 import { Neighbours } from "./links/neighbours.js";
@@ -39,6 +39,8 @@ export interface HostHandlers extends MembershipHandlers {
   onLink(link: PeerLink, state: "open" | "closed"): void;
   /** The worker was told that nobody is there, and that is over. */
   onCompany(): void;
+  /** The way to the worker for what is read of the origin before a page asks; `undefined` without a worker. */
+  openAhead(ahead: Ahead): MessagePort | undefined;
 }
 
 export interface HostOptions {
@@ -91,42 +93,13 @@ export class MeshHost {
       onError: handlers.onError,
     });
     this.#planner = new Planner({ random, hopeful: () => this.#prospects.hopeful });
-    const { announcer, gossip, library, uploader } = this.#sharing;
+    const { announcer, gossip, uploader } = this.#sharing;
     this.#prospects = new Prospects({
       ...{ planner: this.#planner, gossip, now, onCompany: handlers.onCompany },
-      neighbours: () => this.#neighbours,
-      membership: () => this.#membership,
+      ...{ neighbours: () => this.#neighbours, membership: () => this.#membership },
     });
-    this.#exchange = new Exchange({
-      planner: this.#planner,
-      trust: this.#trust,
-      ...{ library, gossip, uploader },
-      now,
-      onLink: handlers.onLink,
-      onRejected: (peerId, bytes) => {
-        this.counts.rejected += bytes;
-        this.#membership.index?.report(peerId, "corrupt");
-      },
-      onAhead: (bytes) => {
-        this.counts.ahead += bytes;
-      },
-      onError: handlers.onError,
-    });
-    this.#showing = new Showing({
-      loadPlaylistReader: options.loadPlaylistReader,
-      stripParams: config.stripParams,
-      planner: this.#planner,
-      trust: this.#trust,
-      library,
-      now,
-      nextId: () => ++this.#lastSession,
-      run: (commands) => this.#exchange.run(commands),
-      attest: (url, window) => this.#attestations.find(url, window),
-      playbackOf: (clientId) => handlers.playbackOf(clientId),
-      allowed: () => this.#enabled && !this.#sharing.frugal && this.#exchange.idle,
-      onError: handlers.onError,
-      signal: options.signal,
-    });
+    this.#exchange = this.#openExchange();
+    this.#showing = this.#openShowing();
     this.#neighbours = new Neighbours({
       dial: (peerId) => this.#membership.dial(peerId),
       now,
@@ -208,7 +181,9 @@ export class MeshHost {
       hopeful: () => this.#prospects.hopeful,
       sayAlone: () => this.#prospects.sayAlone(),
       run: (commands) => this.#exchange.run(commands),
-      onPlanned: (asset) => this.#showing.planned(want, asset, port, session.closed),
+      onPlanned: (asset, pieces) =>
+        this.#showing.planned(want, { asset, pieces }, port, session.closed),
+      onLearned: (asset, piece) => this.#exchange.learned(asset, piece),
       onError: this.#options.handlers.onError,
       signal: this.#options.signal,
     });
@@ -244,6 +219,41 @@ export class MeshHost {
   /** Windows were served from the store by the worker. */
   used(assetId: string, from: number, to: number): void {
     this.#sharing.used(assetId, from, to);
+  }
+
+  #openExchange(): Exchange {
+    const { now, handlers } = this.#options;
+    const { gossip, library, uploader } = this.#sharing;
+    return new Exchange({
+      ...{ planner: this.#planner, trust: this.#trust, library, gossip, uploader },
+      now,
+      onLink: handlers.onLink,
+      onRejected: (peerId, bytes) => {
+        this.counts.rejected += bytes;
+        this.#membership.index?.report(peerId, "corrupt");
+      },
+      onFetchAhead: (order) => this.#showing.fetchAhead(order),
+      onAhead: (bytes) => {
+        this.counts.ahead += bytes;
+      },
+      onError: handlers.onError,
+    });
+  }
+
+  #openShowing(): Showing {
+    const { config, handlers, loadPlaylistReader, now, signal } = this.#options;
+    return new Showing({
+      ...{ loadPlaylistReader, stripParams: config.stripParams },
+      ...{ planner: this.#planner, trust: this.#trust, library: this.#sharing.library },
+      now,
+      nextId: () => ++this.#lastSession,
+      exchange: this.#exchange,
+      attest: (url, window) => this.#attestations.find(url, window),
+      allowed: () => this.#enabled && !this.#sharing.frugal,
+      ...{ playbackOf: handlers.playbackOf, openAhead: handlers.openAhead },
+      onError: handlers.onError,
+      signal,
+    });
   }
 
   #openAttestations(): AttestationLookup {

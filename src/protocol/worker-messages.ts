@@ -116,6 +116,8 @@ export interface PaceQuestion extends Envelope {
 export interface PaceAdvice {
   readonly type: "pace";
   readonly bytesPerMs: number | undefined;
+  /** The body ends so long after its last byte. */
+  readonly holdMs?: number;
 }
 
 /** Worker → host tab, with a fresh MessagePort on which the rest of the exchange runs. */
@@ -136,6 +138,26 @@ export interface Want extends Envelope {
    */
   readonly passingMs?: number;
 }
+
+/**
+ * Host tab → worker, with a fresh MessagePort: a page will ask for this next. The host orders pieces of it
+ * ({@link AheadOrder}); the worker reads them from the origin and answers with `origin-piece` and `origin-end`.
+ */
+export interface Ahead extends Envelope {
+  readonly type: "ahead";
+  readonly url: string;
+  /** The page that will ask: the bytes count as its own. */
+  readonly clientId: string;
+  readonly length: number;
+  /** Response headers of the attested version. */
+  readonly headers: readonly Header[];
+}
+
+/** Host → worker on the port of one {@link Ahead}. */
+export type AheadOrder =
+  | Extract<HostMessage, { type: "fetch" }>
+  /** Nothing more is wanted, nor what is on its way. */
+  | { readonly type: "end" };
 
 /** Host → worker on the port of one {@link Want}. */
 export type HostMessage =

@@ -7,10 +7,16 @@ import { Route, Router } from "workbox-routing";
 import { mayAccelerate, mayWatch } from "../engine/rules/sharing-policy.js";
 import { canonicalUrl } from "../protocol/asset.js";
 import { PROTOCOL_VERSION } from "../protocol/limits.js";
-import { isEnvelope, type PageHello, type WorkerHello } from "../protocol/worker-messages.js";
+import {
+  type Ahead,
+  isEnvelope,
+  type PageHello,
+  type WorkerHello,
+} from "../protocol/worker-messages.js";
 import { DISK_MS } from "./answer/disk-patience.js";
 import { changes, isUnsafe } from "./changes.js";
 import { MeshFirst, type MeshFirstOptions } from "./mesh-first.js";
+import { readAhead } from "./origin/ahead.js";
 import { isNetworkError } from "./origin/network-error.js";
 import { reportPlaylist } from "./origin/playlists.js";
 import { PageWishes } from "./pages/page-wishes.js";
@@ -44,6 +50,10 @@ export function attach({ route = true, claim = false, ...options }: AttachOption
   self.addEventListener("message", (event) => {
     if (!isEnvelope(event.data) || !(event.source instanceof WindowClient)) return;
     if (event.data.type === "company") solitude.heard(event.source.id, false, performance.now());
+    const [port] = event.ports;
+    if (event.data.type === "ahead" && port && wishes.include((event.data as Ahead).url)) {
+      event.waitUntil(readAhead(event.data as Ahead, port).catch(report));
+    }
     if (event.data.type !== "hello") return;
     const { config } = event.data as PageHello;
     event.waitUntil(wishes.heed(config).catch(report));

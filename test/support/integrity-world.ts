@@ -94,6 +94,7 @@ export async function downloadFrom(
     uploader: {} as Uploader,
     onLink: () => undefined,
     onAhead: () => undefined,
+    onFetchAhead: () => undefined,
     onRejected: (_peerId, bytes) => {
       rejectedBytes += bytes;
     },

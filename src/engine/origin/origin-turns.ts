@@ -31,7 +31,7 @@ const STEP_MAX_MS = 500;
 /** Share of the time to spare that one step may take. */
 const STEP_SPARE_RATIO = 0.03;
 /** With fewer pieces under way a line is idle before a new order brings something. */
-const BUSY_LINE_PIECES = 2;
+export const BUSY_LINE_PIECES = 2;
 /**
  * After a claim that ended without the pieces everybody takes over within this, or a share of the time to spare, each
  * at another time: the first one's claim holds the others. All at once were a copy for every clique (1.6 instead of
@@ -203,8 +203,14 @@ export class OriginTurns {
     const slow = this.#origin.expectedMs(pieces * PIECE_BYTES) > SLOW_ORIGIN_MS;
     // What a slow line does not bring now, everybody waits for later.
     const idleTurnMs = slow ? Math.max(hopedMs, lineIdleMs) + rank * controlMs : TURNLESS_MS;
+    // Nobody waits yet for what is fetched ahead: an idle line is its only reason, and who is a moment ahead of all must
+    // not bring all of it, for its uplink would have to feed everybody.
+    if (asked.ahead && rank > 0) return TURNLESS_MS;
+    const dueMs = asked.ahead
+      ? TURNLESS_MS
+      : Math.min(hopedMs + rank * stepMs, openedMs + TURN_MAX_MS);
     return Math.max(
-      Math.min(hopedMs + rank * stepMs, openedMs + TURN_MAX_MS, idleTurnMs),
+      Math.min(dueMs, idleTurnMs),
       claimedToMs > 0 ? claimedToMs + doubtMs + Math.min(TURN_MAX_MS, rank * stepMs) : 0,
       // A claim that ended while nobody listened may have been renewed.
       inDoubt ? wokeMs + STEP_MIN_MS : wokeMs,

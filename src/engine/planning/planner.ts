@@ -59,7 +59,7 @@ export class Planner {
     this.#sources = new SourceChoice({
       ...options,
       ...{ suppliers: this.#suppliers, claims: this.#claims, relay: this.relay },
-      ...{ election: this.election, origin: this.origin },
+      ...{ election: this.election, origin: this.origin, requests: this.#requests },
     });
   }
 

@@ -31,8 +31,11 @@ export interface PlannedRequest {
   readonly patientUntilMs: number;
   /** It passed through before, too slowly. */
   readonly tookOver?: boolean;
-  /** Fetched ahead of the page: a few pieces at a time, and the origin is never asked. */
-  readonly peersOnly?: boolean;
+  /**
+   * Fetched ahead of the page: from `peers`, a few pieces at a time, or over the `line` of a slow origin while that has
+   * nothing else to do.
+   */
+  readonly ahead?: "peers" | "line";
 }
 
 export class RequestState {
@@ -52,6 +55,8 @@ export class RequestState {
   wokeMs = Number.NEGATIVE_INFINITY;
   /** Since when the origin's line has nothing to do for it, as far as this viewer knows; infinite: it has. */
   lineIdleMs: number;
+  /** Pieces that only the origin can bring or that it owes, when last planned: what its line is needed for. */
+  linePieces = 0;
   /** Pieces that neighbours were told of and that are not ordered yet: when they were told. */
   readonly announcedMs = new Map<number, number>();
   /** Pieces that a peer refused or was silent about: past the deadline nobody else is tried. */
@@ -110,6 +115,22 @@ export class RequestState {
   woke(nowMs: number): void {
     this.wokeMs = nowMs;
     this.hopedMs = nowMs;
+  }
+
+  /** The origin's line has other things to do: turns begin when it has not. */
+  waitForLine(nowMs: number): void {
+    this.hopedMs = nowMs;
+    this.lineIdleMs = Number.POSITIVE_INFINITY;
+    this.announcedMs.clear();
+  }
+
+  /** What the origin owes to a request that was made ahead is this one's from now on. */
+  inherit(ahead: RequestState): void {
+    const { from, to } = this.asked.pieces;
+    for (let piece = from; piece < to; piece++) if (ahead.owed.has(piece)) this.owed.add(piece);
+    this.#originRuns = ahead.#originRuns;
+    this.#originAskedMs = ahead.#originAskedMs;
+    this.#originLastMs = ahead.#originLastMs;
   }
 
   /** Whether the origin may still be asked. */

@@ -3,6 +3,7 @@
  * shell reads the playlists; this module is pure.
  * @module
  */
+import { trim } from "../../core/trim.js";
 
 /** A playlist as it was read; every URL is canonical. */
 export interface Playlist {
@@ -148,11 +149,4 @@ export class Lookahead {
 /** Renditions of one film: of one manifest, or playlists of one site. */
 function siblings(a: string, b: string): boolean {
   return a.split("#")[0] === b.split("#")[0] || !(a.includes("#") || b.includes("#"));
-}
-
-function trim<K, V>(map: Map<K, V>, max: number): void {
-  for (const key of map.keys()) {
-    if (map.size <= max) return;
-    map.delete(key);
-  }
 }

@@ -95,3 +95,36 @@ function patienceMs(playback: PlaybackState | undefined): number {
   const aheadMs = (playback.aheadS * 1_000) / Math.max(0.25, playback.rate);
   return Math.max(START_MAX_MS, aheadMs * BUFFER_SHARE);
 }
+
+/** What is known of a body that a player starts with, and of the one after it. */
+export interface StartFacts {
+  /** Bytes of the body that are here, of those that have been waited for since {@link elapsedMs} ago. */
+  readonly heldBytes: number;
+  readonly missingBytes: number;
+  readonly elapsedMs: number;
+  /** Media time in the body. */
+  readonly durationS: number;
+  /** Bytes of the next body that nobody has brought yet. */
+  readonly nextMissingBytes: number;
+}
+
+/** Share of the first body's media time in which the next one is to be here: the rest is for its last pieces to be swapped. */
+const START_SHARE = 0.85;
+/** A start is put off by no more than this share of the time that the first body takes. */
+const START_HOLD_RATIO = 0.15;
+
+/**
+ * How much longer the first body of a showing is worth holding back behind a line on which the next one takes longer
+ * than the first one plays: a start that is a moment later instead of a stall after one segment. Players start as soon
+ * as they can, and ask for the next body when they have this one; so what the line does meanwhile is what is read ahead.
+ *
+ * @returns Milliseconds after its last byte; 0: not at all.
+ */
+export function startHoldMs(facts: StartFacts): number {
+  const { heldBytes, missingBytes, elapsedMs, durationS, nextMissingBytes } = facts;
+  if (heldBytes === 0 || elapsedMs === 0) return 0;
+  const bytesPerMs = heldBytes / elapsedMs;
+  const restMs = missingBytes / bytesPerMs;
+  const lateMs = nextMissingBytes / bytesPerMs - durationS * 1_000 * START_SHARE;
+  return Math.max(0, Math.min(lateMs, (elapsedMs + restMs) * START_HOLD_RATIO));
+}

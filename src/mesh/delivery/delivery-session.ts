@@ -50,7 +50,9 @@ export interface SessionOptions {
   readonly sayAlone: () => boolean;
   readonly run: (commands: readonly Command[]) => void;
   /** The request is answered from pieces, from the start or from here on. */
-  readonly onPlanned: (asset: TrustedAsset) => void;
+  readonly onPlanned: (asset: TrustedAsset, pieces: PieceRange) => void;
+  /** The origin brought a piece for it, which is in the library now. */
+  readonly onLearned: (asset: TrustedAsset, piece: VerifiedPiece) => void;
   readonly onError: (error: unknown) => void;
   readonly signal: AbortSignal;
 }
@@ -93,7 +95,11 @@ export class DeliverySession {
       ...options,
       url: this.url,
       asset: () => this.#delivery?.asset ?? options.trust.find(this.url),
-      onLearned: (piece) => this.#learned(piece),
+      onLearned: (piece, asset) => {
+        this.#worker.knew(piece.piece);
+        options.onLearned(asset, piece);
+        this.#delivery?.originArrived(piece);
+      },
     });
     this.#worker = new WorkerPort({
       ...{ port: options.port, now: options.now, signal: this.closed },
@@ -227,7 +233,7 @@ export class DeliverySession {
       ...{ asset, pieces: this.#pieces, active: this.want.active, tookOver: this.#record.begun },
       ...{ worker: this.#worker, span: this.#span, clock: this.#clock, signal: this.closed },
     });
-    this.#options.onPlanned(asset);
+    this.#options.onPlanned(asset, this.#pieces);
     this.#delivery.open();
   }
 
@@ -273,12 +279,6 @@ export class DeliverySession {
       case "end":
         return void this.#finish(message.complete);
     }
-  }
-
-  /** The origin brought a piece, and it is the attested one. */
-  #learned(piece: VerifiedPiece): void {
-    this.#worker.knew(piece.piece);
-    this.#delivery?.originArrived(piece);
   }
 
   /** The request is over; what was observed may still wait for its attestation. */

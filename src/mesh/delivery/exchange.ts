@@ -9,11 +9,11 @@ import type { Planner } from "../../engine/planning/planner.js";
 import { bytesOfPiece, pieceCountOf, windowOf } from "../../protocol/asset.js";
 import { CLAIM_HOPS_MAX } from "../../protocol/limits.js";
 import { fromPeer } from "../../protocol/seal.js";
-import { verifyPiece } from "../../protocol/verify.js";
+import { type VerifiedPiece, verifyPiece } from "../../protocol/verify.js";
 import type { HaveGossip } from "../links/have-gossip.js";
 import type { NeighbourHandlers, Neighbours } from "../links/neighbours.js";
 import type { PeerLink } from "../links/peer-link.js";
-import type { Trust } from "../trust/trust.js";
+import type { Trust, TrustedAsset } from "../trust/trust.js";
 import type { Uploader } from "../uploads/uploader.js";
 import type { DeliverySession } from "./delivery-session.js";
 import type { PieceLibrary } from "./piece-library.js";
@@ -28,6 +28,8 @@ export interface ExchangeOptions {
   readonly onLink: (link: PeerLink, state: "open" | "closed") => void;
   /** Bytes of a peer did not verify and were thrown away. */
   readonly onRejected: (peerId: string, bytes: number) => void;
+  /** The planner orders pieces for a request that no page has made yet. */
+  readonly onFetchAhead: (order: Extract<Command, { type: "fetch" }>) => void;
   /** A peer's piece that no page waits for yet. */
   readonly onAhead: (bytes: number) => void;
   readonly onError: (error: unknown) => void;
@@ -60,7 +62,7 @@ export class Exchange {
     session.closed.addEventListener("abort", () => this.#sessions.delete(session.id), {
       once: true,
     });
-    this.#ticker ??= setInterval(() => this.#tick(), TICK_MS);
+    this.#keepTicking();
   }
 
   /** Whether a page waits for something that it needs soon. */
@@ -74,10 +76,17 @@ export class Exchange {
     return this.#sessions.size === 0;
   }
 
-  run(commands: readonly Command[]): void {
-    for (const command of commands) this.#execute(command);
+  /** Whether a body passes through: what it needs of the origin's line is not planned. */
+  get passing(): boolean {
+    return [...this.#sessions.values()].some(({ assetId }) => assetId === undefined);
   }
 
+  run(commands: readonly Command[]): void {
+    for (const command of commands) this.#execute(command);
+    if (!this.#options.planner.idle) this.#keepTicking();
+  }
+
+  /** Nothing runs after it. */
   stop(): void {
     clearInterval(this.#ticker);
   }
@@ -147,12 +156,21 @@ export class Exchange {
       return;
     }
     library.add(asset, verified);
-    const waiting = [...this.#sessions.values()].filter(
-      (session) => session.assetId === asset.assetId,
-    );
-    for (const session of waiting) session.deliver(verified, "mesh");
-    if (waiting.length === 0) this.#options.onAhead(bytes.byteLength);
+    const waiting = this.#deliver(asset, verified, "mesh");
+    if (!waiting) this.#options.onAhead(bytes.byteLength);
     this.run(planner.pieceArrived(link.peerId, askId, bytes.byteLength, now()));
+  }
+
+  /** A piece came from the origin for one request: all others that wait for it get it too. */
+  learned(asset: TrustedAsset, piece: VerifiedPiece): void {
+    this.#deliver(asset, piece, "cache");
+  }
+
+  /** @returns Whether any request waits for it. */
+  #deliver({ assetId }: TrustedAsset, piece: VerifiedPiece, source: "mesh" | "cache"): boolean {
+    const waiting = [...this.#sessions.values()].filter((session) => session.assetId === assetId);
+    for (const session of waiting) session.deliver(piece, source);
+    return waiting.length > 0;
   }
 
   /** Whether all pieces that are claimed are here: this viewer waits for none, and its neighbours know of them. */
@@ -169,7 +187,7 @@ export class Exchange {
       case "cancel":
         return this.#neighbours?.get(command.peerId)?.cancel(command.askId);
       case "fetch":
-        return this.#sessions.get(command.requestId)?.fetch(command);
+        return this.#fetch(command);
       case "claim": {
         for (const link of this.#neighbours?.open ?? []) link.send(command);
         return;
@@ -179,6 +197,12 @@ export class Exchange {
       case "drop":
         return this.#neighbours?.drop(command.peerId, command.reason);
     }
+  }
+
+  #fetch(order: Extract<Command, { type: "fetch" }>): void {
+    const session = this.#sessions.get(order.requestId);
+    if (session) session.fetch(order);
+    else this.#options.onFetchAhead(order);
   }
 
   #ask({ peerId, askId, assetId, piece }: Extract<Command, { type: "ask" }>): void {
@@ -193,14 +217,18 @@ export class Exchange {
     this.#neighbours?.get(peerId)?.request(askId, { assetId, piece }, end - start);
   }
 
-  /** Runs while requests do: time-outs, hedges, deadlines that moved with the player. */
+  #keepTicking(): void {
+    this.#ticker ??= setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  /** Runs while requests do, of pages or made ahead: time-outs, hedges, deadlines that moved with the player. */
   #tick(): void {
-    if (this.#sessions.size === 0) {
+    const { planner, uploader, now } = this.#options;
+    if (this.#sessions.size === 0 && planner.idle) {
       clearInterval(this.#ticker);
       this.#ticker = undefined;
       return;
     }
-    const { planner, uploader, now } = this.#options;
     for (const session of this.#sessions.values()) {
       session.tick();
       planner.setDeadline(session.id, session.deadlineMs);

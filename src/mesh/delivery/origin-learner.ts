@@ -16,7 +16,7 @@ export interface OriginLearnerOptions {
   readonly library: PieceLibrary;
   readonly attest: (url: string, window: number) => Promise<void>;
   /** A piece was verified and kept. */
-  readonly onLearned: (piece: VerifiedPiece) => void;
+  readonly onLearned: (piece: VerifiedPiece, asset: TrustedAsset) => void;
   readonly onError: (error: unknown) => void;
 }
 
@@ -41,7 +41,7 @@ export class OriginLearner {
     const verified = await verifyPiece(window, piece, bytes);
     if (!verified) return library.disown(url);
     library.add(asset, verified);
-    onLearned(verified);
+    onLearned(verified, asset);
   }
 
   /** An attestation came: whatever waited for it is looked at again. */

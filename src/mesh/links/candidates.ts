@@ -4,6 +4,7 @@
  * @module
  */
 
+import { trim } from "../../core/trim.js";
 import type { Distance } from "../../protocol/signal-messages.js";
 
 interface Avoided {
@@ -35,7 +36,7 @@ export class Candidates {
   place(peerId: string, distance: Distance): void {
     this.#distances.delete(peerId);
     this.#distances.set(peerId, distance);
-    forgetOldest(this.#distances);
+    trim(this.#distances, REMEMBERED_MAX);
   }
 
   /** 2 for a peer that the server did not name. */
@@ -49,10 +50,7 @@ export class Candidates {
       this.#suggested.delete(peerId);
       this.#suggested.add(peerId);
     }
-    for (const oldest of this.#suggested) {
-      if (this.#suggested.size <= CANDIDATES_MAX) return;
-      this.#suggested.delete(oldest);
-    }
+    trim(this.#suggested, CANDIDATES_MAX);
   }
 
   /** Whether {@link take} would give one. */
@@ -92,7 +90,7 @@ export class Candidates {
     const failures = (this.#failures.get(peerId) ?? 0) + 1;
     this.#failures.delete(peerId);
     this.#failures.set(peerId, failures);
-    forgetOldest(this.#failures);
+    trim(this.#failures, REMEMBERED_MAX);
     const retryMs = Math.min(RETRY_MS.max, RETRY_MS.min * 2 ** (failures - 1));
     this.avoid(peerId, neighbour ? retryMs : UNREACHED_MS);
   }
@@ -107,11 +105,6 @@ export class Candidates {
     const untilMs = Math.max(this.#avoided.get(peerId)?.untilMs ?? 0, this.#now() + durationMs);
     this.#avoided.delete(peerId);
     this.#avoided.set(peerId, { untilMs, banned: banned || stillBanned });
-    forgetOldest(this.#avoided);
+    trim(this.#avoided, REMEMBERED_MAX);
   }
-}
-
-function forgetOldest(map: Map<string, unknown>): void {
-  const [oldest] = map.keys();
-  if (map.size > REMEMBERED_MAX && oldest !== undefined) map.delete(oldest);
 }

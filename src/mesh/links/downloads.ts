@@ -2,6 +2,7 @@
  * Pieces on their way over one link, put together from blocks in the order of their bytes. This module is pure.
  * @module
  */
+import { trim } from "../../core/trim.js";
 
 /** A block of bytes; `data` is copied. */
 interface Block {
@@ -30,10 +31,7 @@ export class Downloads {
   cancel(askId: number): boolean {
     if (!this.#running.delete(askId)) return false;
     this.#cancelled.add(askId);
-    if (this.#cancelled.size > CANCELLED_MAX) {
-      const [oldest] = this.#cancelled;
-      if (oldest !== undefined) this.#cancelled.delete(oldest);
-    }
+    trim(this.#cancelled, CANCELLED_MAX);
     return true;
   }
 

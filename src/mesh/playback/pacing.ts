@@ -6,7 +6,9 @@
  */
 import type { PlaybackState } from "../../engine/playback/deadline.js";
 import { honestRate, paceOf } from "../../engine/playback/pace.js";
+import type { PieceRange } from "../../protocol/asset.js";
 import type { PaceAdvice } from "../../protocol/worker-messages.js";
+import type { AwaitedBody } from "./start-hold.js";
 
 /** One body on its way to a page. */
 export interface PacedBody {
@@ -14,6 +16,8 @@ export interface PacedBody {
   readonly clientId: string;
   readonly bytes: number;
   readonly contentType: string;
+  /** What is awaited of it; without, all of it is here. */
+  readonly pieces?: PieceRange;
 }
 
 export interface PacingOptions {
@@ -28,12 +32,20 @@ export interface PacingOptions {
   readonly aboveBytesPerMs: (url: string) => number;
   /** Bitrate of the rung above, in bytes per millisecond; 0: none, `undefined`: unknown. */
   readonly nextBytesPerMs: (url: string) => number | undefined;
+  /** How long the end of a body that is being put together is to be held back, in milliseconds. */
+  readonly holdMs: (body: AwaitedBody, elapsedMs: number) => number;
+  readonly now: () => number;
 }
 
 interface Running {
   readonly body: PacedBody;
   readonly tell: (advice: PaceAdvice) => void;
   told: number | undefined;
+  readonly sinceMs: number;
+  /** How long its end was said to be held back. */
+  holdMs: number;
+  /** Whether its player chooses between renditions. */
+  readonly adaptive: boolean;
 }
 
 const REVIEW_MS = 250;
@@ -58,10 +70,13 @@ export class Pacing {
 
   /** Advises on one body from now on, at once if it is to be paced, until `ended` aborts. */
   add(body: PacedBody, tell: (advice: PaceAdvice) => void, ended: AbortSignal): void {
-    if (ended.aborted || !this.#adaptive(body) || this.#running.size >= BODIES_MAX) {
+    const adaptive = this.#adaptive(body);
+    const paced = adaptive || body.pieces;
+    if (ended.aborted || !paced || this.#running.size >= BODIES_MAX) {
       return tell({ type: "pace", bytesPerMs: undefined });
     }
-    const running = { body, tell, told: undefined };
+    const sinceMs = this.#options.now();
+    const running = { body, tell, told: undefined, sinceMs, holdMs: 0, adaptive };
     this.#running.add(running);
     ended.addEventListener("abort", () => this.#remove(running), { once: true });
     this.#review(running, true);
@@ -87,19 +102,39 @@ export class Pacing {
   }
 
   #review(running: Running, first: boolean): void {
-    const { url, clientId, bytes } = running.body;
+    const bytesPerMs = this.#pace(running);
+    const holdMs = this.#holdMs(running);
+    const changed = differs(running.told, bytesPerMs) || differs(running.holdMs, holdMs);
+    if (!first && !changed) return;
+    running.told = bytesPerMs;
+    running.holdMs = holdMs;
+    running.tell({ type: "pace", bytesPerMs, holdMs });
+  }
+
+  #holdMs({ body: { url, clientId, pieces }, sinceMs }: Running): number {
+    const { holdMs, now } = this.#options;
+    return pieces ? holdMs({ url, clientId, pieces }, now() - sinceMs) : 0;
+  }
+
+  #pace({ body, adaptive }: Running): number | undefined {
+    if (!adaptive) return undefined;
+    const { url, clientId, bytes } = body;
     const { playbackOf, segmentOf } = this.#options;
     const durationS = segmentOf(url)?.durationS;
-    const bytesPerMs = paceOf({
+    return paceOf({
       playback: playbackOf(clientId),
       bytes,
       durationS,
-      honestBytesPerMs: this.#honestRate(running.body, durationS),
-      parallel: [...this.#running].filter(({ body }) => body.clientId === clientId).length,
+      honestBytesPerMs: this.#honestRate(body, durationS),
+      parallel: this.#parallelTo(clientId),
     });
-    if (!first && !differs(running.told, bytesPerMs)) return;
-    running.told = bytesPerMs;
-    running.tell({ type: "pace", bytesPerMs });
+  }
+
+  #parallelTo(clientId: string): number {
+    const alike = [...this.#running].filter(
+      (other) => other.adaptive && other.body.clientId === clientId,
+    );
+    return alike.length;
   }
 
   #honestRate({ url, bytes }: PacedBody, durationS: number | undefined): number | undefined {

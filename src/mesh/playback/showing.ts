@@ -7,7 +7,7 @@
 import type { Planner } from "../../engine/planning/planner.js";
 import type { PlaybackState } from "../../engine/playback/deadline.js";
 import { Lookahead } from "../../engine/playback/lookahead.js";
-import { canonicalUrl, piecesOfBytes } from "../../protocol/asset.js";
+import { canonicalUrl, type PieceRange, piecesOfBytes } from "../../protocol/asset.js";
 import { OPEN_RANGE_MAX_BYTES } from "../../protocol/limits.js";
 import type {
   HostMessage,
@@ -20,6 +20,7 @@ import { lineHearsay } from "./line-hearsay.js";
 import { Pacing } from "./pacing.js";
 import type { readPlaylist } from "./playlist-reader.js";
 import { Prefetch, type PrefetchOptions } from "./prefetch.js";
+import { StartHold } from "./start-hold.js";
 
 /** What `dist/nearcast-playlists.js` exports. */
 export interface PlaylistsModule {
@@ -32,8 +33,6 @@ export interface ShowingOptions extends Omit<PrefetchOptions, "upcoming"> {
   readonly planner: Planner;
   readonly trust: Trust;
   readonly loadPlaylistReader: LoadPlaylistReader;
-  /** Query parameters that keys leave out. */
-  readonly stripParams: readonly string[];
   readonly playbackOf: (clientId: string) => PlaybackState | undefined;
   readonly signal: AbortSignal;
 }
@@ -56,9 +55,14 @@ export class Showing {
 
   constructor(options: ShowingOptions) {
     this.#options = options;
+    const upcoming = (url: string, count: number) => this.#lookahead.upcoming(url, count);
+    this.#prefetch = new Prefetch({ ...options, upcoming }, options.signal);
+    const segmentOf = (url: string) => this.#lookahead.segmentOf(url);
+    const readsAhead = () => this.#prefetch.sharesLine;
+    const hold = new StartHold({ ...options, segmentOf, upcoming, readsAhead });
     this.#pacing = new Pacing({
-      playbackOf: options.playbackOf,
-      segmentOf: (url) => this.#lookahead.segmentOf(url),
+      ...{ playbackOf: options.playbackOf, segmentOf, now: options.now },
+      holdMs: (body, elapsedMs) => hold.holdMs(body, elapsedMs),
       originBytesPerMs: () => options.planner.origin.lineBytesPerMs,
       hearsayBytesPerMs: lineHearsay,
       aboveBytesPerMs: (url) => this.#aboveBytesPerMs(url),
@@ -67,8 +71,6 @@ export class Showing {
         return bandwidth === undefined ? undefined : bandwidth / 8_000;
       },
     });
-    const upcoming = (url: string, count: number) => this.#lookahead.upcoming(url, count);
-    this.#prefetch = new Prefetch({ ...options, upcoming }, options.signal);
   }
 
   /** A playlist passed by on its way to a player. */
@@ -77,7 +79,9 @@ export class Showing {
     this.#reader.then(
       (read) => {
         const playlist = read(url, text, this.#options.stripParams);
-        if (playlist) this.#lookahead.learn(playlist);
+        if (!playlist) return;
+        this.#lookahead.learn(playlist);
+        this.#prefetch.learned();
       },
       (error: unknown) => {
         if (!this.#readerFailed) this.#options.onError(error);
@@ -122,12 +126,22 @@ export class Showing {
     this.#prefetch.asked(clientId, url);
   }
 
+  /** The planner orders pieces of what is brought ahead. */
+  fetchAhead(order: { requestId: number } & PieceRange): void {
+    this.#prefetch.fetch(order);
+  }
+
   /** A request is answered from pieces: its body may have to be paced. */
-  planned(want: Want, asset: TrustedAsset, port: MessagePort, ended: AbortSignal): void {
+  planned(
+    want: Want,
+    { asset, pieces }: { asset: TrustedAsset; pieces: PieceRange },
+    port: MessagePort,
+    ended: AbortSignal,
+  ): void {
     if (want.destination !== "") return;
     const { url, clientId, range } = want;
     const bytes = Math.min(asset.length, range?.end ?? asset.length) - (range?.start ?? 0);
-    const body = { url, clientId, bytes, contentType: contentTypeOf(asset) };
+    const body = { url, clientId, bytes, contentType: contentTypeOf(asset), pieces };
     this.#pacing.add(body, (advice) => port.postMessage(advice), ended);
   }
 

@@ -6,6 +6,7 @@
 import { NearcastError } from "../../core/errors.js";
 import { PROTOCOL_VERSION } from "../../protocol/limits.js";
 import {
+  type Ahead,
   type ChangedReport,
   type CompanyReport,
   isEnvelope,
@@ -120,6 +121,15 @@ export class WorkerBridge {
       nearcast: PROTOCOL_VERSION,
       type: "company",
     } satisfies CompanyReport);
+  }
+
+  /** Has something read of the origin that a page will ask for next. @returns The port for the orders. */
+  openAhead(ahead: Ahead): MessagePort | undefined {
+    const { controller } = navigator.serviceWorker;
+    if (!controller) return undefined;
+    const { port1, port2 } = new MessageChannel();
+    controller.postMessage(ahead, [port2]);
+    return port1;
   }
 
   #greet(): void {

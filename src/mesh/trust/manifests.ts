@@ -4,8 +4,10 @@
  * trusted by it alone; what cannot be right closes the mesh (origin only), what is merely not there does not.
  * @module
  */
+
 import { fromBase64Url, utf8 } from "../../core/digest.js";
 import { NearcastError } from "../../core/errors.js";
+import { trim } from "../../core/trim.js";
 import type { AttestedWindow } from "../../protocol/attestation.js";
 import {
   CHUNK_MAX_BYTES,
@@ -172,8 +174,7 @@ class Manifest {
     const known = (this.#things.get(digest) as Promise<T> | undefined) ?? load();
     this.#things.delete(digest);
     this.#things.set(digest, known);
-    const [oldest] = this.#things.keys();
-    if (this.#things.size > THINGS_MAX && oldest !== undefined) this.#things.delete(oldest);
+    trim(this.#things, THINGS_MAX);
     try {
       return await known;
     } catch (error) {
@@ -184,8 +185,7 @@ class Manifest {
 
   #miss(name: string): void {
     this.#missing.add(name);
-    const [oldest] = this.#missing;
-    if (this.#missing.size > MISSING_MAX && oldest !== undefined) this.#missing.delete(oldest);
+    trim(this.#missing, MISSING_MAX);
   }
 
   /** Reads the head again; one at a time. */

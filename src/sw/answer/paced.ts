@@ -1,6 +1,7 @@
 /**
  * Hands a body to the page no faster than the host advises (`engine/playback/pace.ts`). A body is due as if it came
- * over a line of that rate since the page asked; what is late anyway is never held up.
+ * over a line of that rate since the page asked; what is late anyway is never held up. The end of one that a player
+ * starts with may be held back.
  * @module
  */
 import type { PaceAdvice } from "../../protocol/worker-messages.js";
@@ -19,6 +20,8 @@ export class Pacer {
   /** When everything admitted so far was due. */
   #dueMs: number;
   #bytesPerMs: number | undefined;
+  /** The body ends so long after its last byte. */
+  #holdMs = 0;
   #heard = false;
   #wake = Promise.withResolvers<void>();
   readonly #advised: Promise<void>;
@@ -42,8 +45,9 @@ export class Pacer {
     this.#dueMs = this.#now();
   }
 
-  advise({ bytesPerMs }: PaceAdvice): void {
+  advise({ bytesPerMs, holdMs = 0 }: PaceAdvice): void {
     this.#heard = true;
+    this.#holdMs = holdMs;
     this.#bytesPerMs = bytesPerMs;
     this.#wake.resolve();
     this.#wake = Promise.withResolvers<void>();
@@ -66,6 +70,11 @@ export class Pacer {
       left -= due;
     }
   }
+
+  /** Resolves when the body may end, whose last byte left just now. */
+  async ended(): Promise<void> {
+    if (this.#holdMs > 0) await elapsed(this.#holdMs);
+  }
 }
 
 /** The same bytes, at the pace; it ends, errors and is cancelled like `body`. */
@@ -83,6 +92,7 @@ export function paced(
           if (!rest) {
             const { done, value } = await reader.read();
             if (done) {
+              await pacer.ended();
               controller.close();
               return onEnd();
             }

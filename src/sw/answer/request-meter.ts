@@ -53,6 +53,11 @@ export class RequestMeter {
     this.#ended.resolve();
   }
 
+  /** Tells what was counted by now, whether a request goes on or there never was one. */
+  async flush(): Promise<void> {
+    await this.#tell();
+  }
+
   async #tell(report?: Omit<RequestReport, "nearcast">): Promise<void> {
     const bytes = this.#fresh;
     this.#fresh = { cache: 0, mesh: 0, origin: 0 };

@@ -47,6 +47,7 @@ async function passThrough(answer: OriginAnswer, attestAfter = false, length = L
       sayAlone: () => false,
       run: () => undefined,
       onPlanned: () => undefined,
+      onLearned: () => undefined,
     },
     onError: (error) => {
       throw error;

@@ -36,7 +36,13 @@ describe("delivery-session", () => {
       ...{ now: () => nowMs, hopeful: () => false, attest: async () => undefined },
       // Six seconds in the buffer, one of which must stay there: the deadline moves on as the player plays.
       playback: () => ({ aheadS: 6 - nowMs / 1_000, rate: 1, paused: false, hidden: false }),
-      ...{ run: () => undefined, onPlanned: () => undefined, sayAlone: () => false },
+      ...{
+        run: () => undefined,
+        onPlanned: () => undefined,
+        onLearned: () => undefined,
+        sayAlone: () => false,
+      },
+      onLearned: () => undefined,
       onError: (error) => {
         throw error;
       },
@@ -75,7 +81,13 @@ describe("delivery-session", () => {
         },
         ...{ now: () => 0, hopeful: () => false, attest: async () => undefined },
         playback: () => undefined,
-        ...{ run: () => undefined, onPlanned: () => undefined, sayAlone: () => true },
+        ...{
+          run: () => undefined,
+          onPlanned: () => undefined,
+          onLearned: () => undefined,
+          sayAlone: () => true,
+        },
+        onLearned: () => undefined,
         onError: (error) => {
           throw error;
         },
@@ -104,7 +116,8 @@ describe("delivery-session", () => {
         },
         ...{ now: () => 0, hopeful: () => false, attest: async () => undefined },
         ...{ playback: () => undefined, sayAlone: () => alone },
-        ...{ run: () => undefined, onPlanned: () => undefined },
+        ...{ run: () => undefined, onPlanned: () => undefined, onLearned: () => undefined },
+        onLearned: () => undefined,
         onError: (error) => {
           throw error;
         },

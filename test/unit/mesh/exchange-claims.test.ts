@@ -21,6 +21,7 @@ async function setUp() {
     uploader: {} as Uploader,
     onLink: () => undefined,
     onAhead: () => undefined,
+    onFetchAhead: () => undefined,
     onRejected: () => undefined,
     onError: (error) => {
       throw error;

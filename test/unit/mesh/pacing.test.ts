@@ -21,6 +21,7 @@ async function pacing(
       above: number;
       next: number | undefined;
       hearsay: number | undefined;
+      holdMs: number;
     };
   }) => Promise<void>,
 ): Promise<void> {
@@ -33,6 +34,7 @@ async function pacing(
       above: 0,
       next: 2_000 as number | undefined,
       hearsay: undefined as number | undefined,
+      holdMs: 0,
     };
     const subject = new Pacing({
       playbackOf: () => state.playback,
@@ -41,6 +43,8 @@ async function pacing(
       aboveBytesPerMs: () => state.above,
       nextBytesPerMs: () => state.next,
       hearsayBytesPerMs: () => state.hearsay,
+      holdMs: () => state.holdMs,
+      now: () => timers.nowMs,
     });
     const add = (body: Partial<PacedBody> = {}) => {
       const rates: (number | undefined)[] = [];
@@ -145,10 +149,38 @@ describe("pacing", () => {
         ...{ playbackOf: () => PLAYING, segmentOf: () => state.segment },
         ...{ originBytesPerMs: () => undefined, hearsayBytesPerMs: () => 9_999 },
         ...{ aboveBytesPerMs: () => 0, nextBytesPerMs: () => 0 },
+        ...{ holdMs: () => 0, now: () => 0 },
       });
       const rates: (number | undefined)[] = [];
       const { signal } = new AbortController();
       next.add(BODY, ({ bytesPerMs }) => rates.push(bytesPerMs && Math.round(bytesPerMs)), signal);
       expect(rates).to.deep.equal([460]);
+    }));
+
+  it("Pacing holds back the end of what a player starts with, whether it chooses renditions or not", () =>
+    pacing(async ({ pacing: subject, timers, state }) => {
+      state.segment = { durationS: 4, adaptive: false };
+      state.playback = { ...PLAYING, aheadS: 0 };
+      const said: (number | undefined)[] = [];
+      const ended = new AbortController();
+      const awaited = { ...BODY, pieces: { from: 0, to: 16 } };
+      subject.add(awaited, ({ holdMs }) => said.push(holdMs), ended.signal);
+      expect(said, "nothing is known yet").to.deep.equal([0]);
+      state.holdMs = 1_000;
+      await timers.advance(250);
+      expect(said.at(-1)).to.equal(1_000);
+      state.holdMs = 960; // nearly as was said
+      await timers.advance(250);
+      expect(said).to.have.length(2);
+      state.holdMs = 0;
+      await timers.advance(250);
+      expect(said.at(-1), "all is here: at once").to.equal(0);
+      expect(said).to.have.length(3);
+      ended.abort();
+      // What is in the store is not awaited.
+      state.holdMs = 1_000;
+      const stored: (number | undefined)[] = [];
+      subject.add(BODY, ({ holdMs }) => stored.push(holdMs), new AbortController().signal);
+      expect(stored).to.deep.equal([undefined]);
     }));
 });

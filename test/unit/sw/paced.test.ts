@@ -131,4 +131,15 @@ describe("paced", () => {
       expect(ends()).to.equal(1);
     });
   });
+
+  it("paced() holds the end back for as long as the host said last", () =>
+    pacing(async ({ timers, pacer, body, ends }) => {
+      pacer.advise({ type: "pace", bytesPerMs: undefined, holdMs: 1_000 });
+      pacer.advise({ type: "pace", bytesPerMs: undefined, holdMs: 200 });
+      const read = reading(body);
+      await timers.advance(199);
+      expect([read.bytes, read.done, ends()]).to.deep.equal([4 * 65_536, false, 0]);
+      await timers.advance(2);
+      expect([read.done, ends()]).to.deep.equal([true, 1]);
+    }));
 });

@@ -681,7 +681,7 @@ describe("planner", () => {
   it("Planner asks a few pieces of peers and nothing of the origin for what is fetched ahead", () => {
     const { planner, have, link, open } = setUp();
     for (const id of ["a", "b", "c", "d", "e"]) link(id, [...Array(8).keys()]);
-    const commands = open({ pieces: { from: 0, to: 20 }, peersOnly: true });
+    const commands = open({ pieces: { from: 0, to: 20 }, ahead: "peers" });
     expect(asksOf(commands), "as many as five peers have room for would be more").to.have.length(4);
     expect(commands).to.have.length(4);
     const [first] = asksOf(commands);

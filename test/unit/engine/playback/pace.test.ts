@@ -6,6 +6,8 @@ import {
   type LineFacts,
   type PaceFacts,
   paceOf,
+  type StartFacts,
+  startHoldMs,
 } from "../../../../src/engine/playback/pace.js";
 import { fc } from "../../../support/properties.js";
 
@@ -69,6 +71,22 @@ describe("pace", () => {
         expect(tookMs).to.be.at.most(Math.max(2_000, aheadMs / 2) + 1e-6);
       }),
     );
+  });
+
+  it("startHoldMs() puts a start off where the next segment would be late, by little", () => {
+    // All here after 4 s, 250 bytes a millisecond; the next one is due 3.4 s after it.
+    const facts: StartFacts = {
+      ...{ heldBytes: 1_000_000, missingBytes: 0, elapsedMs: 4_000, durationS: 4 },
+      nextMissingBytes: 900_000,
+    };
+    expect(startHoldMs(facts)).to.be.closeTo(200, 1e-6);
+    expect(startHoldMs({ ...facts, nextMissingBytes: 850_000 }), "in time").to.equal(0);
+    expect(startHoldMs({ ...facts, nextMissingBytes: 9e9 }), "a bounded share").to.equal(600);
+    expect(startHoldMs({ ...facts, heldBytes: 0 }), "nothing is known").to.equal(0);
+    expect(startHoldMs({ ...facts, elapsedMs: 0 })).to.equal(0);
+    // A quarter is still to come, in one second.
+    const coming = { ...facts, heldBytes: 750_000, elapsedMs: 3_000, missingBytes: 250_000 };
+    expect(startHoldMs(coming)).to.be.closeTo(200, 1e-6);
   });
 
   it("honestRate() believes what was measured, then hearsay, then one rung up", () => {
