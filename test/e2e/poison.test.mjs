@@ -122,12 +122,14 @@ async function hashesOnDisk() {
     const tailOf = (key) => {
       const [asset, window, piece] = key.split(" ");
       const at = (Number(piece) % count) * tail;
-      return record.get(`${asset} ${window} tails`).subarray(at, at + tail);
+      // Pieces are written first: without its tail one is not there yet, to the store either.
+      return record.get(`${asset} ${window} tails`)?.subarray(at, at + tail);
     };
     const digests = keys
       .filter((key) => !key.endsWith(" tails"))
       .map((key) => [record.get(key), key])
       .map(([body, key]) => [body, ...(body.byteLength === whole - tail ? [tailOf(key)] : [])])
+      .filter((parts) => !parts.includes(undefined))
       .map((parts) => new Blob(parts).arrayBuffer())
       .map(async (piece) => crypto.subtle.digest("SHA-256", await piece));
     return (await Promise.all(digests)).map((digest) =>

@@ -4,6 +4,7 @@
  * nobody waits for somebody who waits. This module is pure.
  * @module
  */
+import { trim } from "../../core/trim.js";
 import type { PieceRange } from "../../protocol/asset.js";
 import { AssetClaims } from "./asset-claims.js";
 
@@ -74,8 +75,7 @@ export class Claims {
     for (const [id, { latestMs }] of this.#byAsset) {
       if (latestMs + REMEMBERED_MS <= nowMs) this.#byAsset.delete(id);
     }
-    const [oldest] = this.#byAsset.keys();
-    if (this.#byAsset.size >= ASSETS_MAX && oldest !== undefined) this.#byAsset.delete(oldest);
+    trim(this.#byAsset, ASSETS_MAX - 1);
     const claims = new AssetClaims();
     this.#byAsset.set(assetId, claims);
     this.#latestId = undefined;

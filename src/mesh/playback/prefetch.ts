@@ -149,10 +149,10 @@ export class Prefetch {
 
   /** Whether the origin is slow for everybody, so that its line had better not idle, and can be asked ahead at all. */
   get sharesLine(): boolean {
-    const { planner, exchange, stripParams } = this.#options;
+    const { planner, exchange, stripParams, allowed } = this.#options;
     // What a body that passes through needs of the line is not planned.
     const free = planner.linked && planner.origin.slow && !exchange.passing;
-    return free && stripParams.length === 0 && !this.#unfit;
+    return free && allowed() && stripParams.length === 0 && !this.#unfit;
   }
 
   /** Pages wait for what peers send: they have all of it. */
