@@ -65,6 +65,7 @@ export class AheadFetch {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       for (; this.#orders > 0; this.#orders--) this.#options.onEnd(false);
+      if (this.#closing) this.close();
     }, SILENT_MS);
   }
 

@@ -84,6 +84,7 @@ export class Prefetch {
   asked(clientId: string, url: string): void {
     // What was begun of this very segment goes on until the page's own request has taken it over.
     this.yield(this.#options.trust.find(url)?.assetId);
+    this.#unplaced.delete(clientId);
     if (!this.#aim(clientId, url)) this.#unplaced.set(clientId, url);
     trim(this.#unplaced, PAGES_MAX);
   }

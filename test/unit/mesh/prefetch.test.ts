@@ -28,6 +28,7 @@ async function watching(
       allowed: boolean;
       idle: boolean;
       passing: boolean;
+      playlistRead: boolean;
     };
     /** The worker's ends, one for each URL that is read ahead. */
     ahead: { url: string; orders: unknown[]; answer: (message: DeliveryMessage) => void }[];
@@ -57,7 +58,7 @@ async function watching(
     const questions: string[] = [];
     const state = {
       ...{ playback: PLAYING as PlaybackState | undefined, allowed: true },
-      ...{ idle: true, passing: false },
+      ...{ idle: true, passing: false, playlistRead: true },
     };
     const ahead: { url: string; orders: unknown[]; answer: (message: DeliveryMessage) => void }[] =
       [];
@@ -109,6 +110,7 @@ async function watching(
         },
         attest: async (url) => void questions.push(url),
         upcoming: (url, count) => {
+          if (!state.playlistRead) return [];
           const at = Number(url.split("/")[1]) + 1;
           return [...assets.keys()].slice(at, at + count);
         },
@@ -141,6 +143,26 @@ describe("prefetch", () => {
         await advance(1_000);
         expect(asked()).to.deep.equal(["asset 2", "asset 3"]);
         expect(new Set(commands.map(({ type }) => type))).to.deep.equal(new Set(["ask"]));
+      },
+      { answers: true },
+    ));
+
+  it("Prefetch knows what follows a segment that was asked for before its playlist was read", () =>
+    watching(
+      async ({ prefetch, asked, advance, state }) => {
+        state.playlistRead = false;
+        prefetch.asked("page", "film/3");
+        prefetch.asked("page", "film/1");
+        await advance(1_000);
+        expect(asked()).to.deep.equal([]);
+        state.playlistRead = true;
+        prefetch.learned();
+        await advance(1_000);
+        expect(asked()).to.deep.equal(["asset 2", "asset 3"]);
+        prefetch.asked("page", "film/2");
+        prefetch.learned(); // a live playlist is read again and again: the page has moved on
+        await advance(1_000);
+        expect(asked()).to.deep.equal(["asset 2", "asset 3", "asset 4"]);
       },
       { answers: true },
     ));
