@@ -34,6 +34,11 @@ const untried = replace({
   values: {
     "if (!supported.webRTC) return supported;":
       "return { ...supported, audioVideo: supported.webRTC, data: supported.webRTC };",
+    // Connections are raw and nothing else: the code of other serializers has no place in the page.
+    "binary: (0, $9fcfddb3ae148f88$export$f0a5a64d5bb37108),": "",
+    '"binary-utf8": (0, $9fcfddb3ae148f88$export$f0a5a64d5bb37108),': "",
+    "default: (0, $9fcfddb3ae148f88$export$f0a5a64d5bb37108)": "",
+    "json: (0, $817f931e3f9096cf$export$48880ac635f47186),": "",
   },
 });
 

@@ -128,7 +128,10 @@ export class Origin {
       return answers.complete(viewer, session);
     }
     if (session.phase === "planned") {
-      shell.run(viewer, viewer.planner.originEnded(session.id, complete, nowMs));
+      shell.run(
+        viewer,
+        viewer.planner.originEnded(session.id, complete ? "complete" : "failed", nowMs),
+      );
     }
     if (!complete && session.alone && viewer.session === session) {
       answers.failed(viewer, session);

@@ -201,6 +201,9 @@ export type HostMessage =
   /** The host cannot go on: finish from the origin alone. */
   | { readonly type: "fail" };
 
+/** How one order of the origin ended: `changed` if it has another version than the attested one by now. */
+export type OriginOutcome = "complete" | "failed" | "changed";
+
 /** Worker → host on the same port. */
 export type DeliveryMessage =
   /** Answer to `origin` with `observe`: what the origin's response is about. */
@@ -212,7 +215,7 @@ export type DeliveryMessage =
       readonly bytes: Uint8Array<ArrayBuffer>;
     }
   /** The origin's part of `fetch` is over. */
-  | { readonly type: "origin-end"; readonly complete: boolean; readonly corrupt?: boolean }
+  | { readonly type: "origin-end"; readonly outcome: OriginOutcome }
   /** The page has taken everything before `piece`. */
   | { readonly type: "position"; readonly piece: number }
   /** The request is over; nothing follows on this port. */

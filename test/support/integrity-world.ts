@@ -135,13 +135,13 @@ export async function downloadFrom(
     exchange.run(planner.originArrived(1, piece, verified.bytes.byteLength, now()));
   };
   const session = {
-    ...{ id: 1, assetId: asset.assetId, deadlineMs: WORLD_MS + 60_000, deliver },
+    ...{ id: 1, asset: trusted, deadlineMs: WORLD_MS + 60_000, deliver },
     closed: new AbortController().signal,
     claims: () => [],
     tick: () => undefined,
     fetch: (run: PieceRange) => {
       for (let piece = run.from; piece < run.to; piece++) work.push(() => arrive(piece));
-      work.push(() => exchange.run(planner.originEnded(1, true, now())));
+      work.push(() => exchange.run(planner.originEnded(1, "complete", now())));
     },
     fail: () => undefined,
   } as unknown as DeliverySession;

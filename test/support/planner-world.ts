@@ -410,7 +410,9 @@ class World {
     if (!this.#requests.has(request.id)) return;
     for (let piece = from; piece < to; piece++) request.fetching.delete(piece);
     if (!complete) request.originFailures++;
-    this.#execute(this.#planner.originEnded(request.id, complete, this.#nowMs));
+    this.#execute(
+      this.#planner.originEnded(request.id, complete ? "complete" : "failed", this.#nowMs),
+    );
   }
 }
 

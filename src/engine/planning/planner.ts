@@ -1,7 +1,6 @@
 /**
- * The planner: gives every missing piece of every running request a source, again and again. Events and
- * time come in as arguments, commands go out; the page's shell and a simulator drive the same code.
- * This module is pure.
+ * The planner: gives every missing piece of every running request a source, again and again. Events and time come in
+ * as arguments, commands go out; the page's shell and a simulator drive the same code. This module is pure.
  *
  * The rules, in the order in which they are applied (DESIGN sections 4-6, docs/decisions/0005):
  * 1. A piece goes to the linked peer that would finish it first; one piece has one supplier.
@@ -14,6 +13,7 @@
  */
 import type { PieceSet } from "../../core/piece-set.js";
 import type { PieceRange } from "../../protocol/asset.js";
+import type { OriginOutcome } from "../../protocol/worker-messages.js";
 import { ClaimRelay, type NeighbourClaim } from "../origin/claim-relay.js";
 import { Claims, LEASE_MAX_MS } from "../origin/claims.js";
 import { Election } from "../origin/election.js";
@@ -251,9 +251,9 @@ export class Planner {
     return [...this.#cancel(request.asked.assetId, piece), ...this.plan(nowMs)];
   }
 
-  /** The origin's part is over; what it left open is planned anew. */
-  originEnded(requestId: number, complete: boolean, nowMs: number): Command[] {
-    this.#requests.get(requestId)?.originEnded(complete);
+  /** One order of the origin is over; what it left open is planned anew. */
+  originEnded(requestId: number, outcome: OriginOutcome, nowMs: number): Command[] {
+    this.#requests.get(requestId)?.originEnded(outcome);
     return this.plan(nowMs);
   }
 

@@ -6,6 +6,7 @@
 import { PieceSet } from "../../core/piece-set.js";
 import type { PieceRange } from "../../protocol/asset.js";
 import { PIECE_BYTES } from "../../protocol/limits.js";
+import type { OriginOutcome } from "../../protocol/worker-messages.js";
 import type { OriginSource } from "../origin/origin-source.js";
 
 /** Pieces beyond the play position that are worked on at once: 4 MiB. */
@@ -163,11 +164,12 @@ export class RequestState {
     this.#originLastMs = nowMs;
   }
 
-  /** One run is over; after the last one nothing is owed any more. */
-  originEnded(complete: boolean): void {
+  /** One run is over; after the last one, or if the origin has another version, nothing is owed any more. */
+  originEnded(outcome: OriginOutcome): void {
     this.#originRuns = Math.max(0, this.#originRuns - 1);
-    if (!complete) this.#originFailures++;
-    if (this.#originRuns > 0) return;
+    if (outcome === "failed") this.#originFailures++;
+    if (outcome === "changed") this.#originFailures = ORIGIN_FAILURES_MAX;
+    if (this.#originRuns > 0 && outcome !== "changed") return;
     const { from, to } = this.asked.pieces;
     for (let piece = from; piece < to; piece++) this.owed.delete(piece);
   }

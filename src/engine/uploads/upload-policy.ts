@@ -12,6 +12,8 @@ const QUEUE_MAX_MS = 300;
 /** Assumed uplink until measured: 20 Mbit/s. */
 const UPLINK_BYTES_PER_MS = 2_500;
 const RETRY_MS = { min: 100, spread: 200 };
+/** Timers of a hidden page come once a second: one that is late by more is not relied on for a minute. */
+const LATE_TIMER = { byMs: 250, forMs: 60_000 };
 
 export class UploadPolicy {
   #maxBytesPerS: number;
@@ -21,6 +23,7 @@ export class UploadPolicy {
   readonly #uplink = new Ewma(0.3);
   #tokensBytes: number;
   #refilledMs: number;
+  #timersLateUntilMs = Number.NEGATIVE_INFINITY;
 
   /**
    * @param maxBytesPerS Cap of the upload rate; 0 for none.
@@ -77,11 +80,17 @@ export class UploadPolicy {
     queuedBytes,
     peers,
     known,
+    nowMs,
   }: {
     queuedBytes: number;
     peers: number;
     known: boolean;
+    nowMs: number;
   }): number {
+    // Where timers are late the asker waits, which has better ones.
+    const waitMs =
+      nowMs < this.#timersLateUntilMs ? this.#waitMs(queuedBytes + PIECE_BYTES, nowMs) : 0;
+    if (waitMs > 0) return Math.ceil(waitMs);
     const queueMs = queuedBytes / this.rateBytesPerMs;
     // One piece is always taken: a slow uplink is better than none.
     const free = queuedBytes < PIECE_BYTES || queueMs <= QUEUE_MAX_MS;
@@ -103,10 +112,25 @@ export class UploadPolicy {
   /** Takes `bytes` from the rate cap. @returns Milliseconds to wait before sending them. */
   spend(bytes: number, nowMs: number): number {
     if (this.#capBytesPerS === 0) return 0;
-    const refill = ((nowMs - this.#refilledMs) * this.#capBytesPerS) / 1_000;
-    this.#tokensBytes = Math.min(this.#burstBytes, this.#tokensBytes + refill) - bytes;
+    this.#tokensBytes = this.#tokensAt(nowMs) - bytes;
     this.#refilledMs = nowMs;
-    return this.#tokensBytes >= 0 ? 0 : (-this.#tokensBytes * 1_000) / this.#capBytesPerS;
+    return this.#waitMs(0, nowMs);
+  }
+
+  /** A wait that {@link spend} asked for ended so much later than it should have. */
+  woke(lateMs: number, nowMs: number): void {
+    if (lateMs > LATE_TIMER.byMs) this.#timersLateUntilMs = nowMs + LATE_TIMER.forMs;
+  }
+
+  /** Time until the rate cap has room for so many bytes. */
+  #waitMs(bytes: number, nowMs: number): number {
+    if (this.#capBytesPerS === 0) return 0;
+    return (Math.max(0, bytes - this.#tokensAt(nowMs)) * 1_000) / this.#capBytesPerS;
+  }
+
+  #tokensAt(nowMs: number): number {
+    const refill = ((nowMs - this.#refilledMs) * this.#capBytesPerS) / 1_000;
+    return Math.min(this.#burstBytes, this.#tokensBytes + refill);
   }
 
   /** A quarter of a second of upload may go out at once, but at least one piece. */

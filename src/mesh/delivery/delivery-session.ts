@@ -3,7 +3,6 @@
  * planner's work to the worker, and learns from the origin bytes that the worker shows it.
  * @module
  */
-
 import { worthTakingOver } from "../../engine/origin/take-over.js";
 import type { Command } from "../../engine/planning/command.js";
 import type { Planner } from "../../engine/planning/planner.js";
@@ -114,8 +113,9 @@ export class DeliverySession {
     return this.#lifetime.signal;
   }
 
-  get assetId(): string | undefined {
-    return this.#delivery?.asset.assetId;
+  /** What answers it, once that is planned. */
+  get asset(): TrustedAsset | undefined {
+    return this.#delivery?.asset;
   }
 
   /** When the page needs the bytes, judged by what its players have buffered now. */
@@ -272,8 +272,8 @@ export class DeliverySession {
         void this.#learner.learn(message.piece, message.bytes).catch(onError);
         return;
       case "origin-end":
-        if (message.corrupt) library.disown(this.url);
-        return run(planner.originEnded(this.id, message.complete, now()));
+        if (message.outcome === "changed") library.disown(this.url);
+        return run(planner.originEnded(this.id, message.outcome, now()));
       case "position":
         return this.#delivery?.advance(message.piece);
       case "end":

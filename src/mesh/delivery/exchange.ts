@@ -78,7 +78,7 @@ export class Exchange {
 
   /** Whether a body passes through: what it needs of the origin's line is not planned. */
   get passing(): boolean {
-    return [...this.#sessions.values()].some(({ assetId }) => assetId === undefined);
+    return [...this.#sessions.values()].some(({ asset }) => asset === undefined);
   }
 
   run(commands: readonly Command[]): void {
@@ -143,9 +143,9 @@ export class Exchange {
   }
 
   async #received(link: PeerLink, askId: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    const { planner, trust, library, now, onRejected } = this.#options;
+    const { planner, library, now, onRejected } = this.#options;
     const asked = planner.askOf(link.peerId, askId);
-    const asset = asked && trust.byId(asked.assetId);
+    const asset = asked && this.#assetOf(asked.assetId);
     const window = asked && asset?.windows.get(windowOf(asked.piece));
     if (!asked || !asset || !window) return; // taken back, or its attestation expired meanwhile
     const plain = await fromPeer(window, asked.piece, bytes);
@@ -168,9 +168,18 @@ export class Exchange {
 
   /** @returns Whether any request waits for it. */
   #deliver({ assetId }: TrustedAsset, piece: VerifiedPiece, source: "mesh" | "cache"): boolean {
-    const waiting = [...this.#sessions.values()].filter((session) => session.assetId === assetId);
+    const waiting = [...this.#sessions.values()].filter(({ asset }) => asset?.assetId === assetId);
     for (const session of waiting) session.deliver(piece, source);
     return waiting.length > 0;
+  }
+
+  /** An answer that has begun ends with the version it began with, whatever its URL stands for by now. */
+  #assetOf(assetId: string): TrustedAsset | undefined {
+    const { trust } = this.#options;
+    const begun = () =>
+      [...this.#sessions.values()].find(({ asset }) => asset?.assetId === assetId)?.asset;
+    const asset = trust.byId(assetId) ?? begun();
+    return asset && trust.mayEnd(asset) ? asset : undefined;
   }
 
   /** Whether all pieces that are claimed are here: this viewer waits for none, and its neighbours know of them. */
@@ -206,7 +215,7 @@ export class Exchange {
   }
 
   #ask({ peerId, askId, assetId, piece }: Extract<Command, { type: "ask" }>): void {
-    const asset = this.#options.trust.byId(assetId);
+    const asset = this.#assetOf(assetId);
     if (!asset) {
       // Forgotten meanwhile: nobody is to blame.
       const { planner, now } = this.#options;

@@ -3,6 +3,7 @@
  * the page is.
  * @module
  */
+import type { PieceSet } from "../../core/piece-set.js";
 import type { Command } from "../../engine/planning/command.js";
 import type { Planner } from "../../engine/planning/planner.js";
 import { type PieceRange, windowOf } from "../../protocol/asset.js";
@@ -36,6 +37,8 @@ export interface PieceDeliveryOptions {
 export class PieceDelivery {
   readonly asset: TrustedAsset;
   readonly #options: PieceDeliveryOptions;
+  /** What is here of the asset: the library's set, until it disowns the asset. */
+  readonly #have: PieceSet;
   /** Next piece that the page needs. */
   #position: number;
 
@@ -43,31 +46,32 @@ export class PieceDelivery {
   constructor(options: PieceDeliveryOptions) {
     this.#options = options;
     this.asset = options.asset;
+    this.#have = options.library.have(options.asset);
     this.#position = options.pieces.from;
     const { assetId, length, headers } = options.asset;
     options.worker.post({ type: "mesh", assetId, length, headers });
   }
 
   open(): void {
-    const { id, asset, pieces, clock, library, now, planner, run, span, worker } = this.#options;
+    const { id, asset, pieces, clock, now, planner, run, span, worker } = this.#options;
     worker.hashes(asset, pieces);
-    const have = library.have(asset);
     void this.#deliverHeld();
     const request = {
-      ...{ id, assetId: asset.assetId, pieceCount: have.pieceCount, pieces },
+      ...{ id, assetId: asset.assetId, pieceCount: this.#have.pieceCount, pieces },
       deadlineMs: clock.deadlineMs(pieces),
       attestedTo: span.endFrom(asset, this.#position),
       patientUntilMs: clock.patientUntilMs(pieces),
       tookOver: this.#options.tookOver,
     };
-    run(planner.open(request, have, now()));
+    run(planner.open(request, this.#have, now()));
     span.extend(asset, this.#position, pieces.to);
   }
 
-  /** A verified piece is in the library: the worker gets its own copy. */
+  /** A verified piece is here: the worker gets its own copy. */
   deliver(verified: VerifiedPiece, source: "mesh" | "cache"): void {
     const { asset, pieces, active, span, worker } = this.#options;
     const { piece } = verified;
+    this.#have.add(piece);
     if (worker.knows(piece) || piece < pieces.from || piece >= pieces.to) return;
     if (active && !span.covers(asset, windowOf(piece))) return;
     worker.piece(verified, source);
@@ -91,6 +95,7 @@ export class PieceDelivery {
   /** The origin brought a piece, and it is the attested one. */
   originArrived({ piece, bytes }: VerifiedPiece): void {
     const { id, now, planner, run } = this.#options;
+    this.#have.add(piece);
     run(planner.originArrived(id, piece, bytes.byteLength, now()));
   }
 
@@ -99,9 +104,10 @@ export class PieceDelivery {
     const { asset, pieces, library, signal, worker } = this.#options;
     for (let piece = pieces.from; piece < pieces.to; piece++) {
       if (signal.aborted) return;
-      if (worker.knows(piece) || !library.have(asset).has(piece)) continue;
+      if (worker.knows(piece) || !this.#have.has(piece)) continue;
       const held = await library.read(asset, piece);
       if (held) this.deliver(held, "cache");
+      else if (!worker.knows(piece)) this.#have.delete(piece);
     }
   }
 }

@@ -102,9 +102,9 @@ export class PieceLibrary {
     }
   }
 
-  /** Adds a piece; storing happens later and may fail without harm. */
+  /** Adds a piece; storing happens later and may fail without harm. Of what was disowned none is kept. */
   add(asset: TrustedAsset, piece: VerifiedPiece): void {
-    if (!this.have(asset).add(piece.piece)) return;
+    if (!this.#trust.byId(asset.assetId) || !this.have(asset).add(piece.piece)) return;
     this.#remember(piece);
     this.#write(asset, piece);
     this.#handlers.onAdded(asset, piece.piece);
@@ -141,16 +141,17 @@ export class PieceLibrary {
 
   /**
    * What is held of a URL is not what it stands for: this viewer's origin says otherwise, or its page has changed it.
-   * Nothing of it is shown or shared any more, by the pages to come neither.
+   * Nothing of it is shown or shared any more, by the pages to come neither. Answers that have begun go on with the set
+   * of pieces that {@link have} gave them: it is theirs now.
    */
   disown(url: string): void {
     const asset = this.#trust.distrust(url);
     if (!asset) return;
     const { assetId } = asset;
-    const have = this.have(asset);
-    for (let piece = 0; piece < have.pieceCount; piece++) {
-      if (have.delete(piece)) this.#forget(keyOf(assetId, piece));
+    for (let piece = 0; piece < pieceCountOf(asset.length); piece++) {
+      this.#forget(keyOf(assetId, piece));
     }
+    this.#have.delete(assetId);
     this.#handlers.onGone(assetId);
     this.#store.forget(url, assetId);
   }

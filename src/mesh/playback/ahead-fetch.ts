@@ -55,7 +55,7 @@ export class AheadFetch {
       void this.#learner.learn(message.piece, message.bytes).catch(onError);
     } else if (message.type === "origin-end") {
       this.#orders--;
-      onEnd(message.complete);
+      onEnd(message.outcome === "complete");
       if (this.#closing) this.close();
     }
   }

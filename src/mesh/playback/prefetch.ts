@@ -203,7 +203,7 @@ export class Prefetch {
       onEnd: (complete) => {
         // A page's own request may fare better: its cookies and headers are its own.
         this.#unfit ||= !complete;
-        exchange.run(planner.originEnded(id, true, now()));
+        exchange.run(planner.originEnded(id, "complete", now()));
         if (!complete) this.#close(assetId);
       },
     });

@@ -26,6 +26,8 @@ export interface TrustedAsset {
   readonly url: string;
   readonly length: number;
   readonly headers: readonly Header[];
+  /** Whether it travels with a key only. */
+  readonly sealed: boolean;
   /**
    * Server time up to which the URL stands for this version. Pieces are served to others for as long as their
    * window is valid: whoever asks by the asset's id has looked himself.
@@ -36,7 +38,6 @@ export interface TrustedAsset {
 }
 
 interface AssetEntry extends TrustedAsset {
-  readonly sealed: boolean;
   readonly windows: LiveWindows;
   headers: readonly Header[];
   /** Server time at which they were attested. */
@@ -182,6 +183,11 @@ export class Trust {
 
   byId(assetId: string): TrustedAsset | undefined {
     return this.#publisher?.closed ? undefined : this.#byId.get(assetId);
+  }
+
+  /** Whether an answer that began with the asset may end with it, even if its URL stands for another one by now. */
+  mayEnd({ url, sealed }: TrustedAsset): boolean {
+    return !this.#publisher?.closed && (sealed || !this.#mustSeal(url));
   }
 
   /** Whether a publisher vouches for the URL, or may once it is heard. */

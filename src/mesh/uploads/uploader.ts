@@ -97,6 +97,7 @@ export class Uploader {
           queuedBytes: this.#waitingBytes,
           peers: [...this.#queues.values()].filter(({ jobs }) => jobs.size > 0).length,
           known: queue.jobs.size > 0,
+          nowMs: this.#options.now(),
         })
       : 60_000;
     if (busyMs > 0 || queue.jobs.size >= INBOUND_REQUESTS_MAX) {
@@ -153,13 +154,19 @@ export class Uploader {
     if (!outgoing) return link.send({ type: "reject", id, reason: "absent", retryMs: 0 });
     const { now, onUploaded } = this.#options;
     const waitMs = this.#policy.spend(outgoing.bytes.byteLength, now());
-    if (waitMs > 0) await delay(waitMs, AbortSignal.any([stop.signal, link.closed]));
+    if (waitMs > 0) await this.#wait(waitMs, AbortSignal.any([stop.signal, link.closed]));
     await link.sendPiece(id, outgoing.bytes, stop.signal);
     onUploaded(outgoing.bytes.byteLength);
     this.#sentBytes += outgoing.bytes.byteLength;
     this.#record.count("served", now());
     this.#measure();
     this.#govern();
+  }
+
+  async #wait(waitMs: number, signal: AbortSignal): Promise<void> {
+    const { now } = this.#options;
+    const endMs = now() + waitMs;
+    await delay(waitMs, signal).finally(() => this.#policy.woke(now() - endMs, now()));
   }
 
   /** Once a second while there is something to serve: gives way to what the page itself does. */

@@ -3,7 +3,8 @@
  * that the worker fetches itself, at the host's order or on its own when the host falls silent. Bytes
  * leave in order; origin bytes join only as verified pieces, so two versions are never spliced (rule R9).
  * Before the first piece is here nothing has been promised to the page, and the caller can still pass the
- * request through. After that a shortfall errors the stream: a short body would look complete (rule R15).
+ * request through. After that a shortfall errors the stream: a short body would look complete (rule R15). An origin
+ * that has another version by then brings nothing any more; peers that hold the promised one may still complete it.
  * @module
  */
 import { NearcastError } from "../../core/errors.js";
@@ -18,6 +19,7 @@ import type {
   BytesBySource,
   DeliveryMessage,
   HostMessage,
+  OriginOutcome,
 } from "../../protocol/worker-messages.js";
 import { OriginRuns, type OriginRunsOptions } from "../origin/origin-runs.js";
 
@@ -53,16 +55,20 @@ export class Delivery {
   readonly #hashes = new Map<number, Uint8Array>();
   readonly #firstPiece = Promise.withResolvers<void>();
   readonly #runs: OriginRuns;
+  readonly #first: number;
   readonly #last: number;
   /** Next piece to leave. */
   #next: number;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   #alone = false;
+  /** The origin has another version than the one that is delivered: why nothing more can come from there. */
+  #changed: NearcastError | undefined;
   #silence: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
     const { from, to } = piecesOfBytes(options.covered);
+    this.#first = from;
     this.#next = from;
     this.#last = to;
     this.#runs = new OriginRuns(
@@ -178,10 +184,10 @@ export class Delivery {
       failure = error;
     }
     if (this.#lifetime.signal.aborted) return;
-    const corrupt = failure instanceof NearcastError && failure.code === "integrity/mismatch";
-    this.#tell({ type: "origin-end", complete: failure === undefined, corrupt });
-    // The origin has another version than the one we deliver: nothing can complete this response.
-    if (corrupt || (failure !== undefined && this.#alone)) this.#fail(failure);
+    if (isOfAnotherVersion(failure)) this.#changed = failure;
+    this.#tell({ type: "origin-end", outcome: outcomeOf(failure) });
+    const hopeless = this.#alone || (this.#changed && !this.#promised);
+    if (failure !== undefined && hopeless) this.#fail(failure);
     else this.#heard();
   }
 
@@ -218,6 +224,7 @@ export class Delivery {
     if (this.#alone || this.#lifetime.signal.aborted) return;
     this.#alone = true;
     clearTimeout(this.#silence);
+    if (this.#changed) return this.#fail(this.#changed);
     const rest = this.#missing({ from: this.#next, to: this.#last });
     if (rest) void this.#fetch(rest);
   }
@@ -233,6 +240,11 @@ export class Delivery {
     const waitsForPage = this.#arrived.has(this.#next);
     if (waitsForPage) this.#heard();
     else this.#goAlone();
+  }
+
+  /** Whether the page has bytes of this version, or is about to get some. */
+  get #promised(): boolean {
+    return this.#next > this.#first || this.#arrived.has(this.#next);
   }
 
   #fail(error: unknown): void {
@@ -256,4 +268,13 @@ export class Delivery {
   #tell(message: DeliveryMessage, transfer: Transferable[] = []): void {
     this.#options.port.postMessage(message, transfer);
   }
+}
+
+function isOfAnotherVersion(failure: unknown): failure is NearcastError {
+  return failure instanceof NearcastError && failure.code.startsWith("integrity/");
+}
+
+function outcomeOf(failure: unknown): OriginOutcome {
+  if (failure === undefined) return "complete";
+  return isOfAnotherVersion(failure) ? "changed" : "failed";
 }

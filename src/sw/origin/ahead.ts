@@ -34,12 +34,12 @@ export async function readAhead(ahead: Ahead, port: MessagePort): Promise<void> 
     over.signal,
   );
   const read = async (pieces: PieceRange) => {
-    const complete = await runs.read(pieces).then(
-      () => true,
-      () => false,
+    const outcome = await runs.read(pieces).then(
+      () => "complete" as const,
+      () => "failed" as const,
     );
     await meter.flush();
-    tell({ type: "origin-end", complete });
+    tell({ type: "origin-end", outcome });
   };
   const { promise: ended, resolve: end } = Promise.withResolvers<void>();
   port.onmessage = ({ data }: MessageEvent<AheadOrder>) => {

@@ -34,7 +34,7 @@ async function setUp() {
   });
   const send = (piece: number, bytes: Uint8Array<ArrayBuffer>) =>
     port2.postMessage({ type: "origin-piece", piece, bytes } satisfies DeliveryMessage);
-  const have = library.have(asset);
+  const have = () => library.have(asset);
   return { ahead, orders, pieces, ends, send, have, pieceOf, port: port2 };
 }
 
@@ -47,8 +47,8 @@ describe("ahead-fetch", () => {
     send(0, pieceOf(0));
     send(1, pieceOf(1));
     await until("both pieces are learned", () => pieces.length === 2);
-    expect(have.hasRange(0, 2)).to.equal(true);
-    port.postMessage({ type: "origin-end", complete: true } satisfies DeliveryMessage);
+    expect(have().hasRange(0, 2)).to.equal(true);
+    port.postMessage({ type: "origin-end", outcome: "complete" } satisfies DeliveryMessage);
     await until("the order is over", () => ends.length === 1);
     expect(ends).to.deep.equal([true]);
     expect(orders).to.have.length(1);
@@ -57,7 +57,7 @@ describe("ahead-fetch", () => {
     await until("the second order is here", () => orders.length === 2);
     await settle();
     expect(orders, "it comes to its end").to.have.length(2);
-    port.postMessage({ type: "origin-end", complete: true } satisfies DeliveryMessage);
+    port.postMessage({ type: "origin-end", outcome: "complete" } satisfies DeliveryMessage);
     await until("the worker is told", () => orders.length === 3);
     expect(orders.at(-1)).to.deep.equal({ type: "end" });
   });
@@ -70,8 +70,8 @@ describe("ahead-fetch", () => {
     const wrong = pieceOf(1);
     wrong[7] = (wrong[7] ?? 0) ^ 1;
     send(1, wrong);
-    await until("the origin's new version is noticed", () => !have.has(0));
-    expect(have.size).to.equal(0);
+    await until("the origin's new version is noticed", () => !have().has(0));
+    expect(have().size).to.equal(0);
   });
 
   it("AheadFetch gives up a worker that is silent", () =>

@@ -211,7 +211,7 @@ describe("prefetch", () => {
       expect(asked()).to.deep.equal([]);
       prefetch.asked("page", "film/7");
       expect(ahead[0]?.orders, "what is on its way comes").to.deep.equal([all]);
-      ahead[0]?.answer({ type: "origin-end", complete: true });
+      ahead[0]?.answer({ type: "origin-end", outcome: "complete" });
       expect(ahead[0]?.orders).to.deep.equal([all, { type: "end" }]);
     }));
 
@@ -258,7 +258,7 @@ describe("prefetch", () => {
       for (const piece of [0, 1]) planner.originArrived(99, piece, PIECE_BYTES, 4_000);
       await advance(1_000);
       expect(ahead[0]?.orders, "one piece is left: the line is idle soon").to.have.length(1);
-      ahead[0]?.answer({ type: "origin-end", complete: true });
+      ahead[0]?.answer({ type: "origin-end", outcome: "complete" });
       planner.close(99);
     }));
 
@@ -272,7 +272,7 @@ describe("prefetch", () => {
       expect(ahead).to.deep.equal([]);
       for (let i = 0; i < 50; i++) planner.origin.sampleRate(PIECE_BYTES, 2_000);
       await advance(1_000);
-      ahead[0]?.answer({ type: "origin-end", complete: false });
+      ahead[0]?.answer({ type: "origin-end", outcome: "failed" });
       expect(ahead[0]?.orders.at(-1)).to.deep.equal({ type: "end" });
       await advance(5_000);
       prefetch.asked("page", "film/2");
@@ -293,7 +293,7 @@ describe("prefetch", () => {
       expect(planner.owed(99)).to.deep.equal([{ from: 0, to: PIECES }]);
       await advance(100);
       world.commands.length = 0;
-      ahead[0]?.answer({ type: "origin-end", complete: true });
+      ahead[0]?.answer({ type: "origin-end", outcome: "complete" });
       await advance(500);
       const fetches = world.commands.filter(({ type }) => type === "fetch");
       expect(fetches, "what it did not bring is the page's to order").to.deep.equal([

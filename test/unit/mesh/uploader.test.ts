@@ -124,6 +124,30 @@ describe("uploader", () => {
     });
   });
 
+  it("Uploader keeps its rate in a hidden page, whose timers come once a second", async () => {
+    await withFakeTimers(async (timers) => {
+      const { setTimeout: exact } = globalThis;
+      Object.assign(globalThis, {
+        setTimeout: (callback: () => void, ms = 0) =>
+          exact(callback, Math.ceil((timers.nowMs + ms) / 1_000) * 1_000 - timers.nowMs),
+      });
+      const { ask, uploaded } = await setUp(timers, { maxBytesPerS: 400_000 });
+      const peer = fakeLink();
+      let id = 0;
+      const askAgain = async () => {
+        ask(peer.link, id++);
+        await settle();
+        const [busy] = peer.frames.splice(0);
+        await timers.advance(busy?.type === "reject" ? busy.retryMs : 1);
+      };
+      while (timers.nowMs < 2_000) await askAgain();
+      uploaded.length = 0;
+      while (timers.nowMs < 12_000) await askAgain();
+      const bytesPerS = uploaded.reduce((sum, bytes) => sum + bytes, 0) / 10;
+      expect(bytesPerS).to.be.within(360_000, 400_000);
+    });
+  });
+
   it("Uploader learns that a line is faster than it was once, though it runs empty between pieces", async () => {
     await withFakeTimers(async (timers) => {
       const { uploader, ask } = await setUp(timers);

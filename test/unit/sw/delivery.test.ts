@@ -247,36 +247,64 @@ describe("delivery", () => {
     expect(await outcome()).to.deep.include({ ends: 1, told: [BROKEN] });
   });
 
-  it("Delivery errors the stream, and never ends it short, when the origin is another version", async () => {
+  it("Delivery errors the stream, and never ends it short, when the origin is another version and peers cannot go on", async () => {
     for (const at of [PIECE_BYTES, 2 * PIECE_BYTES - 1, LENGTH - 1]) {
       const originBytes = await withFlippedByte(at);
-      const { piece, hashes, fetch, delivery, outcome, toldOf, expected } = await setUp({
-        originBytes,
-      });
+      const { piece, hashes, fetch, post, delivery, origin, outcome, toldOf, expected } =
+        await setUp({ originBytes });
       hashes();
       piece(0);
       fetch(1, PIECES);
-      const { bytes, error } = await readAll(delivery.body());
+      const reading = readAll(delivery.body());
+      await until("the host is told", () => toldOf("origin-end").length > 0);
+      post({ type: "fail" });
+      const { bytes, error } = await reading;
       expect(error).to.have.property("code", "integrity/mismatch");
       expect(bytes.byteLength).to.be.below(LENGTH);
       expect(sameBytes(bytes, expected.subarray(0, bytes.byteLength)), "no wrong byte").to.equal(
         true,
       );
       await settle();
-      expect(toldOf("origin-end")).to.deep.equal([
-        { type: "origin-end", complete: false, corrupt: true },
-      ]);
+      expect(toldOf("origin-end")).to.deep.equal([{ type: "origin-end", outcome: "changed" }]);
       expect(await outcome()).to.deep.include({ ends: 1, told: [BROKEN] });
+      expect(origin.asked, "it is not asked for what it does not have").to.have.length(1);
     }
   });
 
+  it("Delivery goes on from peers when the origin has another version (fault row 8)", async () => {
+    const other = await withFlippedByte(PIECE_BYTES);
+    for (const options of [{ originBytes: other }, { origin: { totalLength: LENGTH + 1 } }]) {
+      const stage = await setUp(options);
+      stage.hashes();
+      stage.piece(0);
+      stage.fetch(1, 2);
+      const reading = readAll(stage.delivery.body());
+      await until("the host is told", () => stage.toldOf("origin-end").length > 0);
+      expect(stage.toldOf("origin-end")).to.deep.equal([
+        { type: "origin-end", outcome: "changed" },
+      ]);
+      for (let piece = 1; piece < PIECES; piece++) stage.piece(piece);
+      const { bytes, error } = await reading;
+      expect(error).to.equal(undefined);
+      expect(sameBytes(bytes, stage.expected)).to.equal(true);
+      expect(await stage.outcome()).to.deep.include({ ends: 1, told: [COMPLETE], origin: 0 });
+    }
+  });
+
+  it("Delivery gives up at once when the origin has another version and nothing is promised yet", async () => {
+    const stage = await setUp({ originBytes: await withFlippedByte(0) });
+    stage.hashes();
+    stage.fetch(0, 2);
+    expect(await rejection(stage.delivery.firstPiece)).to.have.property(
+      "code",
+      "integrity/mismatch",
+    );
+    expect(await stage.outcome()).to.deep.include({ ends: 1, told: [BROKEN] });
+    expect(stage.toldOf("origin-end")).to.deep.equal([{ type: "origin-end", outcome: "changed" }]);
+  });
+
   it("Delivery tells the host of an origin that failed, and goes on with others", async () => {
-    const failures: OriginOptions[] = [
-      { status: 500 },
-      { shortAfter: 100 },
-      { failsAfter: 100 },
-      { totalLength: LENGTH + 1 },
-    ];
+    const failures: OriginOptions[] = [{ status: 500 }, { shortAfter: 100 }, { failsAfter: 100 }];
     for (const origin of failures) {
       const { piece, hashes, fetch, delivery, toldOf, expected } = await setUp({ origin });
       hashes();
@@ -284,9 +312,7 @@ describe("delivery", () => {
       fetch(1, 3);
       const reading = readAll(delivery.body());
       await until("the host is told", () => toldOf("origin-end").length > 0);
-      expect(toldOf("origin-end")[0]).to.deep.equal({
-        ...{ type: "origin-end", complete: false, corrupt: false },
-      });
+      expect(toldOf("origin-end")[0]).to.deep.equal({ type: "origin-end", outcome: "failed" });
       for (const index of [1, 2, 3, 4, 5]) piece(index);
       expect(sameBytes((await reading).bytes, expected)).to.equal(true);
     }
@@ -417,7 +443,9 @@ describe("delivery", () => {
       expect(stage.origin.asked.map(({ start }) => start / PIECE_BYTES)).to.deep.equal([0, 2, 4]);
       const outcome = await stage.outcome();
       expect(outcome).to.deep.include({ told: [COMPLETE], origin: LENGTH });
-      expect(stage.toldOf("origin-end").filter(({ complete }) => !complete)).to.deep.equal([]);
+      expect(
+        stage.toldOf("origin-end").filter(({ outcome }) => outcome !== "complete"),
+      ).to.deep.equal([]);
     }
   });
 

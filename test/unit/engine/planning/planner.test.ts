@@ -613,28 +613,38 @@ describe("planner", () => {
     const { planner, link, open } = setUp();
     open({ id: 1, pieces: { from: 0, to: 2 }, patientUntilMs: 0, deadlineMs: 50_000 });
     open({ id: 2, pieces: { from: 4, to: 6 }, patientUntilMs: 0, deadlineMs: 40_000 });
-    planner.originEnded(1, false, 5);
-    planner.originEnded(2, false, 5);
-    planner.originEnded(1, false, 5);
-    planner.originEnded(2, false, 5);
+    planner.originEnded(1, "failed", 5);
+    planner.originEnded(2, "failed", 5);
+    planner.originEnded(1, "failed", 5);
+    planner.originEnded(2, "failed", 5);
     expect(asksOf(link("a")).map(({ piece }) => piece)).to.deep.equal([4, 5]);
   });
 
   it("Planner asks again for what the origin left open, and fails after two failures", () => {
     const { planner, open } = setUp();
     open({ pieces: { from: 0, to: 2 } });
-    expect(fetchesOf(planner.originEnded(1, false, 100))).to.deep.equal([
+    expect(fetchesOf(planner.originEnded(1, "failed", 100))).to.deep.equal([
       { type: "fetch", requestId: 1, from: 0, to: 2 },
     ]);
-    expect(planner.originEnded(1, false, 200)).to.deep.equal([{ type: "fail", requestId: 1 }]);
+    expect(planner.originEnded(1, "failed", 200)).to.deep.equal([{ type: "fail", requestId: 1 }]);
+  });
+
+  it("Planner asks an origin that has another version for nothing more, and goes on with peers", () => {
+    const { planner, link, open } = setUp();
+    open({ pieces: { from: 0, to: 3 }, deadlineMs: 50 });
+    link("a", [0, 1, 2]);
+    planner.originEnded(1, "changed", 100);
+    expect(planner.owed(1)).to.deep.equal([]);
+    expect(fetchesOf(planner.tick(5_000))).to.deep.equal([]);
+    expect(planner.removePeer("a", 6_000)).to.deep.equal([{ type: "fail", requestId: 1 }]);
   });
 
   it("Planner does not fail while a peer holds what is missing", () => {
     const { planner, link, open } = setUp();
     open({ pieces: { from: 0, to: 1 } });
     link("a");
-    planner.originEnded(1, false, 100);
-    expect(planner.originEnded(1, false, 200)).to.deep.equal([]);
+    planner.originEnded(1, "failed", 100);
+    expect(planner.originEnded(1, "failed", 200)).to.deep.equal([]);
     expect(planner.removePeer("a", 300)).to.deep.equal([{ type: "fail", requestId: 1 }]);
   });
 
@@ -672,7 +682,7 @@ describe("planner", () => {
     const { planner } = setUp();
     expect(planner.advance(7, 1, 0)).to.deep.equal([]);
     expect(planner.originArrived(7, 1, PIECE_BYTES, 0)).to.deep.equal([]);
-    expect(planner.originEnded(7, true, 0)).to.deep.equal([]);
+    expect(planner.originEnded(7, "complete", 0)).to.deep.equal([]);
     expect(planner.removePeer("nobody", 0)).to.deep.equal([]);
     expect(planner.pieceRefused("nobody", 1, { busyMs: 1, nowMs: 0 })).to.deep.equal([]);
     expect(planner.pieceArrived("nobody", 1, 1, 0)).to.deep.equal([]);
