@@ -14,6 +14,12 @@ const throughProxy = {
 
 const ASSET_KEY = /:a:\{/;
 
+/**
+ * For so long a linked viewer waits for the index with a file that it has not heard of (src/mesh/delivery/request-clock.ts). A
+ * node that cannot ask the others reads such a file itself, and takes longer.
+ */
+const ATTESTATION_MS = 50;
+
 /** Those who hold the files are at one node, the victim at another. */
 const onTwoNodes = {
   missing: () => noRedis,
@@ -112,7 +118,7 @@ export const serverRows = [
   {
     row: 15,
     name: "the Redis of two nodes is killed",
-    allowedMs: 0,
+    allowedMs: ATTESTATION_MS,
     fast: true,
     ...onTwoNodes,
     inject: async (stage) => {
@@ -123,7 +129,7 @@ export const serverRows = [
   {
     row: 15,
     name: "the Redis of two nodes freezes while a request runs",
-    allowedMs: 0,
+    allowedMs: ATTESTATION_MS,
     ...onTwoNodes,
     during: async ({ rig }) => rig.redis.pause(),
     check: noticed,
