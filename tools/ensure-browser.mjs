@@ -131,6 +131,8 @@ export function chromeArgs() {
     "--disable-component-update",
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
+    // Chrome prepares pages of its own for its address bar, in the very second in which a page of ours starts.
+    "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIOmniboxFullPopup",
     // Without an outside address WebRTC has no candidate at all, unless loopback may be one.
     ...(outside ? [] : ["--allow-loopback-in-peer-connection"]),
   ];
