@@ -89,6 +89,7 @@ export class Uploads {
           queuedBytes: holder.queuedBytes,
           peers: holder.peersServed,
           known: link.outBytes > 0,
+          hidden: false,
           nowMs: this.#world.nowMs,
         })
       : DISABLED_RETRY_MS;

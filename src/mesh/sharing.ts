@@ -99,6 +99,7 @@ export class Sharing {
         this.#manners.uploaded(bytes);
       },
       urgent: options.urgent,
+      hidden: () => document.visibilityState === "hidden",
     });
     this.#manners = new UploadManners({
       rule: config.upload,

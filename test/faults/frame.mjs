@@ -45,6 +45,12 @@ export const FILE_BYTES = 2 ** 20;
 /** A CDN as from a good line: the mesh has time to be useful, and a fault has time to hurt. */
 export const LINE = { rateBytesPerS: 4_000_000, delayMs: 40 };
 
+/** Of a peer that is so slow that the origin must help. */
+const SLOW_BYTES_PER_S = 400_000;
+export const SLOW_PEER = [{ options: { "upload-max-rate": SLOW_BYTES_PER_S } }];
+/** For a file that such a peer alone brings. */
+export const SLOW_PEER_MS = 250 + Math.ceil((FILE_BYTES / SLOW_BYTES_PER_S) * 1_000);
+
 /** A row's `rig` with the worker of the build, with something in front of it. */
 export const workerWith = (script, change = (text) => text) => ({
   files: {

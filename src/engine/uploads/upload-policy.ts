@@ -12,8 +12,6 @@ const QUEUE_MAX_MS = 300;
 /** Assumed uplink until measured: 20 Mbit/s. */
 const UPLINK_BYTES_PER_MS = 2_500;
 const RETRY_MS = { min: 100, spread: 200 };
-/** Timers of a hidden page come once a second: one that is late by more is not relied on for a minute. */
-const LATE_TIMER = { byMs: 250, forMs: 60_000 };
 
 export class UploadPolicy {
   #maxBytesPerS: number;
@@ -23,7 +21,6 @@ export class UploadPolicy {
   readonly #uplink = new Ewma(0.3);
   #tokensBytes: number;
   #refilledMs: number;
-  #timersLateUntilMs = Number.NEGATIVE_INFINITY;
 
   /**
    * @param maxBytesPerS Cap of the upload rate; 0 for none.
@@ -74,22 +71,24 @@ export class UploadPolicy {
    *
    * @param queuedBytes Bytes accepted and not yet sent, of all links.
    * @param peers Peers with something in the queue; `known` if the asker is one of them.
+   * @param hidden Whether the page is, which serves them.
    * @returns 0 to accept, else the milliseconds after which to ask again.
    */
   busyMs({
     queuedBytes,
     peers,
     known,
+    hidden,
     nowMs,
   }: {
     queuedBytes: number;
     peers: number;
     known: boolean;
+    hidden: boolean;
     nowMs: number;
   }): number {
-    // Where timers are late the asker waits, which has better ones.
-    const waitMs =
-      nowMs < this.#timersLateUntilMs ? this.#waitMs(queuedBytes + PIECE_BYTES, nowMs) : 0;
+    // Timers of a hidden page come once a second: the asker waits for the rate cap, with better ones.
+    const waitMs = hidden ? this.#waitMs(queuedBytes + PIECE_BYTES, nowMs) : 0;
     if (waitMs > 0) return Math.ceil(waitMs);
     const queueMs = queuedBytes / this.rateBytesPerMs;
     // One piece is always taken: a slow uplink is better than none.
@@ -115,11 +114,6 @@ export class UploadPolicy {
     this.#tokensBytes = this.#tokensAt(nowMs) - bytes;
     this.#refilledMs = nowMs;
     return this.#waitMs(0, nowMs);
-  }
-
-  /** A wait that {@link spend} asked for ended so much later than it should have. */
-  woke(lateMs: number, nowMs: number): void {
-    if (lateMs > LATE_TIMER.byMs) this.#timersLateUntilMs = nowMs + LATE_TIMER.forMs;
   }
 
   /** Time until the rate cap has room for so many bytes. */

@@ -43,6 +43,8 @@ export interface UploaderOptions {
   readonly onUploaded: (bytes: number) => void;
   /** Whether the page waits for bytes that it needs soon. */
   readonly urgent?: () => boolean;
+  /** Whether the page is hidden, and its timers late. */
+  readonly hidden?: () => boolean;
 }
 
 export class Uploader {
@@ -97,6 +99,7 @@ export class Uploader {
           queuedBytes: this.#waitingBytes,
           peers: [...this.#queues.values()].filter(({ jobs }) => jobs.size > 0).length,
           known: queue.jobs.size > 0,
+          hidden: this.#options.hidden?.() ?? false,
           nowMs: this.#options.now(),
         })
       : 60_000;
@@ -154,19 +157,13 @@ export class Uploader {
     if (!outgoing) return link.send({ type: "reject", id, reason: "absent", retryMs: 0 });
     const { now, onUploaded } = this.#options;
     const waitMs = this.#policy.spend(outgoing.bytes.byteLength, now());
-    if (waitMs > 0) await this.#wait(waitMs, AbortSignal.any([stop.signal, link.closed]));
+    if (waitMs > 0) await delay(waitMs, AbortSignal.any([stop.signal, link.closed]));
     await link.sendPiece(id, outgoing.bytes, stop.signal);
     onUploaded(outgoing.bytes.byteLength);
     this.#sentBytes += outgoing.bytes.byteLength;
     this.#record.count("served", now());
     this.#measure();
     this.#govern();
-  }
-
-  async #wait(waitMs: number, signal: AbortSignal): Promise<void> {
-    const { now } = this.#options;
-    const endMs = now() + waitMs;
-    await delay(waitMs, signal).finally(() => this.#policy.woke(now() - endMs, now()));
   }
 
   /** Once a second while there is something to serve: gives way to what the page itself does. */

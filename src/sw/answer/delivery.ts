@@ -21,7 +21,7 @@ import type {
   HostMessage,
   OriginOutcome,
 } from "../../protocol/worker-messages.js";
-import { OriginRuns, type OriginRunsOptions } from "../origin/origin-runs.js";
+import { isOfAnotherVersion, OriginRuns, type OriginRunsOptions } from "../origin/origin-runs.js";
 
 type Source = keyof BytesBySource;
 
@@ -55,7 +55,6 @@ export class Delivery {
   readonly #hashes = new Map<number, Uint8Array>();
   readonly #firstPiece = Promise.withResolvers<void>();
   readonly #runs: OriginRuns;
-  readonly #first: number;
   readonly #last: number;
   /** Next piece to leave. */
   #next: number;
@@ -68,7 +67,6 @@ export class Delivery {
   constructor(options: DeliveryOptions) {
     this.#options = options;
     const { from, to } = piecesOfBytes(options.covered);
-    this.#first = from;
     this.#next = from;
     this.#last = to;
     this.#runs = new OriginRuns(
@@ -242,9 +240,9 @@ export class Delivery {
     else this.#goAlone();
   }
 
-  /** Whether the page has bytes of this version, or is about to get some. */
+  /** Whether the page has bytes of this version, or is about to get some: nobody reads a body before that. */
   get #promised(): boolean {
-    return this.#next > this.#first || this.#arrived.has(this.#next);
+    return this.#controller !== undefined || this.#arrived.has(this.#next);
   }
 
   #fail(error: unknown): void {
@@ -268,10 +266,6 @@ export class Delivery {
   #tell(message: DeliveryMessage, transfer: Transferable[] = []): void {
     this.#options.port.postMessage(message, transfer);
   }
-}
-
-function isOfAnotherVersion(failure: unknown): failure is NearcastError {
-  return failure instanceof NearcastError && failure.code.startsWith("integrity/");
 }
 
 function outcomeOf(failure: unknown): OriginOutcome {

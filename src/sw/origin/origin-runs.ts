@@ -132,8 +132,7 @@ export class OriginRuns {
 
   #mayGoOn({ brought }: Run, error: unknown): boolean {
     // Another version does not become ours by asking again.
-    const other = error instanceof NearcastError && error.code.startsWith("integrity/");
-    return brought > 0 && !other && !this.#signal.aborted;
+    return brought > 0 && !isOfAnotherVersion(error) && !this.#signal.aborted;
   }
 
   #begin(pieces: PieceRange): Run {
@@ -235,4 +234,9 @@ export class OriginRuns {
     await Promise.all(checks);
     if (failure !== undefined) throw failure;
   }
+}
+
+/** Whether a run failed because what the origin has is not the attested version. */
+export function isOfAnotherVersion(failure: unknown): failure is NearcastError {
+  return failure instanceof NearcastError && failure.code.startsWith("integrity/");
 }

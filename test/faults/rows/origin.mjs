@@ -22,12 +22,9 @@ import {
   status,
   wrongPlace,
 } from "../failing-origin.mjs";
-import { FILE_BYTES, LINE, timedFetch } from "../frame.mjs";
+import { FILE_BYTES, LINE, SLOW_PEER, SLOW_PEER_MS, timedFetch } from "../frame.mjs";
 
 const PART = { headers: { range: "bytes=70000-199999" } };
-/** Of a peer that has it all and is so slow that the origin must help. */
-const SLOW_BYTES_PER_S = 400_000;
-const slowPeer = [{ options: { "upload-max-rate": SLOW_BYTES_PER_S } }];
 const alone = { seeders: [] };
 
 /** One byte of the second piece is another one for each viewer, by cookie, for as long as the rig lives. */
@@ -96,6 +93,9 @@ const replaced = {
   equal: (ours, twin, stage) =>
     [twin.hash, stage.newHash].includes(ours.hash) || ours.error !== undefined,
 };
+
+/** The download comes whole: a peer has what is left of the version that it began with. */
+const oneVersion = (ours, twin, stage) => [twin.hash, stage.newHash].includes(ours.hash);
 
 /** Two steps on the site and one to the CDN, or to the file itself. */
 const redirects = (abroad) =>
@@ -206,7 +206,7 @@ export const originRows = [
     // The twin is content with half a file; the other half takes the time that it takes.
     ...{ row: 18, name: "the body is short and looks whole, a slow peer has it" },
     allowedMs: 250 + Math.ceil(((FILE_BYTES - HALF) / LINE.rateBytesPerS) * 1_000),
-    ...{ ...withPeers, ...short(), seeders: slowPeer, samples: 1 },
+    ...{ ...withPeers, ...short(), seeders: SLOW_PEER, samples: 1 },
   },
   {
     ...{ row: 19, name: "the connection is reset in mid-body", allowedMs: 250, fast: true },
@@ -235,7 +235,7 @@ export const originRows = [
   },
   {
     ...{ row: 21, name: "the origin knows no ranges: a file of which a slow peer has all" },
-    ...{ allowedMs: 250, ...noRanges(), seeders: slowPeer, samples: 1 },
+    ...{ allowedMs: 250, ...noRanges(), seeders: SLOW_PEER, samples: 1 },
   },
   {
     ...{ row: 22, name: "Content-Range is wrong", allowedMs: 0 },
@@ -244,7 +244,7 @@ export const originRows = [
   // The page asked without a range, and so is the origin asked again.
   {
     ...{ row: 22, name: "Content-Range is wrong, a slow peer has the file", allowedMs: 250 },
-    ...{ ...wrongPlace(), seeders: slowPeer, samples: 1 },
+    ...{ ...wrongPlace(), seeders: SLOW_PEER, samples: 1 },
   },
   {
     ...{ row: 22, name: "ranges get 416", allowedMs: 0 },
@@ -252,11 +252,11 @@ export const originRows = [
   },
   {
     ...{ row: 22, name: "ranges get 416, a slow peer has the file", allowedMs: 250 },
-    ...{ ...noPart(), seeders: slowPeer, samples: 1 },
+    ...{ ...noPart(), seeders: SLOW_PEER, samples: 1 },
   },
   {
     ...{ row: 22, name: "every edge has its own ETag, a slow peer has the file", allowedMs: 250 },
-    ...{ ...manyEdges(), seeders: slowPeer, samples: 1 },
+    ...{ ...manyEdges(), seeders: SLOW_PEER, samples: 1 },
   },
   {
     ...{ row: 23, name: "the file is replaced in mid-download: one version or an error" },
@@ -265,8 +265,21 @@ export const originRows = [
   {
     // What the origin had sent before is the old one, and the peer brings the rest of it in the time that it needs.
     ...{ row: 23, name: "the file is replaced in mid-download, a slow peer has the old one" },
-    ...{ allowedMs: 250 + Math.ceil((FILE_BYTES / SLOW_BYTES_PER_S) * 1_000) },
-    ...{ ...replaced, seeders: slowPeer },
+    ...{ allowedMs: SLOW_PEER_MS, ...replaced, seeders: SLOW_PEER },
+    equal: oneVersion,
+  },
+  {
+    ...{
+      row: 23,
+      name: "the page itself changes the file in mid-download, a slow peer has the old one",
+    },
+    ...{ allowedMs: SLOW_PEER_MS, samples: 1, seeders: SLOW_PEER, equal: oneVersion },
+    async during(stage, path) {
+      const { victim } = stage;
+      await until(victim, () => window.progress > 0);
+      await victim.evaluate((url) => fetch(url, { method: "PUT", body: "new" }), path);
+      stage.newHash = await replace(stage, path);
+    },
   },
   {
     ...{ row: 24, name: "one byte is another one for each viewer", allowedMs: 250, ...marked },

@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stats, until } from "../../e2e/support/rig.mjs";
 import { misbehave } from "../evil-peer.mjs";
-import { FILE_BYTES } from "../frame.mjs";
+import { FILE_BYTES, SLOW_PEER, SLOW_PEER_MS } from "../frame.mjs";
 
 const evil = (script) => ({ prepare: misbehave, argument: script });
 
@@ -20,9 +20,6 @@ async function cutOff(stage) {
   await bent(stage);
   assert.equal((await stats(stage.victim)).links, 0, "the link is closed");
 }
-
-/** Of a peer that is so slow that the origin must help. */
-const SLOW_BYTES_PER_S = 400_000;
 
 /**
  * After the peer has the old ones, and before the victim comes. A shared cache may give the old one for as long as the
@@ -158,7 +155,9 @@ export const peerRows = [
     // The origin is asked to help, and has another version: the peer brings the rest in the time that it needs.
     row: 8,
     name: "a slow peer holds the old version of a file that was replaced",
-    allowedMs: 250 + Math.ceil((FILE_BYTES / SLOW_BYTES_PER_S) * 1_000),
-    ...{ ...replacedBefore, seeders: [{ options: { "upload-max-rate": SLOW_BYTES_PER_S } }] },
+    allowedMs: SLOW_PEER_MS,
+    fast: true,
+    samples: 1,
+    ...{ ...replacedBefore, seeders: SLOW_PEER },
   },
 ];

@@ -291,6 +291,19 @@ describe("delivery", () => {
     }
   });
 
+  it("Delivery that goes on what passed before does not give up when the origin has another version by then", async () => {
+    const covered = { start: PIECE_BYTES + 100, end: LENGTH };
+    const stage = await setUp({ covered, originBytes: await withFlippedByte(PIECE_BYTES) });
+    const reading = readAll(stage.delivery.body());
+    stage.hashes();
+    stage.fetch(1, 2);
+    await until("the host is told", () => stage.toldOf("origin-end").length > 0);
+    for (let piece = 1; piece < PIECES; piece++) stage.piece(piece);
+    const { bytes, error } = await reading;
+    expect(error).to.equal(undefined);
+    expect(sameBytes(bytes, stage.expected)).to.equal(true);
+  });
+
   it("Delivery gives up at once when the origin has another version and nothing is promised yet", async () => {
     const stage = await setUp({ originBytes: await withFlippedByte(0) });
     stage.hashes();
