@@ -22,6 +22,8 @@ export interface PeerSpec {
   readonly manner?: "honest" | "silent" | "corrupt" | "absent" | "busy";
   /** Share of asks that an honest peer answers BUSY. */
   readonly busyShare?: number;
+  /** Its line is dead from the first of these times to the second, as after a lost packet; then it goes on. */
+  readonly stallMs?: readonly [number, number];
   readonly joinMs?: number;
   readonly leaveMs?: number;
 }
@@ -371,6 +373,8 @@ class World {
       this.#execute(this.#planner.pieceArrived(peer.id, askId, PIECE_BYTES, this.#nowMs));
       this.#takeAll();
     });
+    const [deadMs, aliveMs] = peer.stallMs ?? [0, 0];
+    if (peer.freeMs >= deadMs) peer.freeMs = Math.max(peer.freeMs, aliveMs);
     this.#at(peer.freeMs + oneWayMs, arrive);
   }
 

@@ -80,8 +80,10 @@ export class PeerSource {
   /**
    * Goodput to count on now, in bytes per millisecond: a peer that keeps us waiting for longer than its
    * rate explains is as slow as that, or has stalled, and one that has proven nothing is no faster than the origin.
+   * After a stall it is asked, but not counted on, until something comes.
    */
   rateNow(nowMs: number, originRateBytesPerMs: number): number {
+    if (this.#stalls > 0) return 0;
     const rate = this.rateBytesPerMs ?? Math.min(originRateBytesPerMs, UNPROVEN_BYTES_PER_MS);
     const [oldest] = this.#asks.values();
     const sinceMs = Math.max(oldest?.askedMs ?? nowMs, this.#lastArrivalMs, this.wokeMs);
@@ -190,9 +192,21 @@ export class PeerSource {
     this.#count();
   }
 
-  /** The piece is not wanted from it any more. */
+  /** The piece is not wanted from it any more: nobody wants it, or it came from elsewhere. */
   takeBack(askId: number): void {
     this.#settle(askId);
+  }
+
+  /**
+   * The origin was asked as well, and was first. That is a stall if the peer was silent all the time: else the next
+   * request would count on it again, and wait until its silence is noticed.
+   */
+  overtaken(
+    askId: number,
+    { nowMs, originRateBytesPerMs }: { nowMs: number; originRateBytesPerMs: number },
+  ): void {
+    if (this.rateNow(nowMs, originRateBytesPerMs) === 0) this.timedOut(askId, nowMs);
+    else this.takeBack(askId);
   }
 
   /** A good piece arrived. */

@@ -18,7 +18,7 @@ import { ClaimRelay, type NeighbourClaim } from "../origin/claim-relay.js";
 import { Claims, LEASE_MAX_MS } from "../origin/claims.js";
 import { Election } from "../origin/election.js";
 import { OriginSource } from "../origin/origin-source.js";
-import type { Command } from "./command.js";
+import { type Command, cancelled } from "./command.js";
 import type { Ask, PeerSource } from "./peer-source.js";
 import { type PlannedRequest, RequestState } from "./request-state.js";
 import { RunningRequests } from "./running-requests.js";
@@ -103,10 +103,10 @@ export class Planner {
     const { assetId } = request.asked;
     const { asked } = this.#suppliers.supplyOf(assetId, request.have);
     const needless = [...asked.keys()].filter((piece) => !this.#requests.want(assetId, piece));
-    const commands = needless.flatMap((piece) => this.#cancel(assetId, piece));
+    const takenBack = needless.map((piece) => this.#suppliers.takeBack(assetId, piece));
     if (!this.#requests.concern(assetId)) this.#suppliers.forget(assetId);
     if (this.idle) this.election.reset();
-    return commands;
+    return takenBack.flatMap(cancelled);
   }
 
   setDeadline(requestId: number, deadlineMs: number): void {
@@ -248,7 +248,9 @@ export class Planner {
     if (!request) return [];
     request.originSent(piece, bytes, { nowMs, origin: this.origin });
     // The first verified copy wins.
-    return [...this.#cancel(request.asked.assetId, piece), ...this.plan(nowMs)];
+    const overtaken = { nowMs, originRateBytesPerMs: this.origin.rateBytesPerMs };
+    const asked = this.#suppliers.takeBack(request.asked.assetId, piece, overtaken);
+    return [...cancelled(asked), ...this.plan(nowMs)];
   }
 
   /** One order of the origin is over; what it left open is planned anew. */
@@ -281,20 +283,15 @@ export class Planner {
 
   /** Rule 4. */
   #timeOut(nowMs: number): Command[] {
-    return this.#suppliers.takeOverdue(nowMs).flatMap(({ peerId, ask }): Command[] => {
+    return this.#suppliers.takeOverdue(nowMs).flatMap((overdue): Command[] => {
+      const { peerId, ask } = overdue;
       this.#requests.missed(ask);
-      const cancel: Command = { type: "cancel", peerId, askId: ask.id };
       const stalled = this.#suppliers.get(peerId)?.stalled;
-      return stalled ? [cancel, ...this.#drop(peerId, "stalled", nowMs)] : [cancel];
+      return [...cancelled(overdue), ...(stalled ? this.#drop(peerId, "stalled", nowMs) : [])];
     });
   }
 
   #drop(peerId: string, reason: "corrupt" | "stalled", nowMs: number): Command[] {
     return [{ type: "drop", peerId, reason }, ...this.removePeer(peerId, nowMs)];
-  }
-
-  #cancel(assetId: string, piece: number): Command[] {
-    const asked = this.#suppliers.takeBack(assetId, piece);
-    return asked ? [{ type: "cancel", peerId: asked.peerId, askId: asked.ask.id }] : [];
   }
 }

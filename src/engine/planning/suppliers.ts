@@ -242,13 +242,23 @@ export class Suppliers {
     if (peer?.lacks(ask, nowMs)) this.#supplies.get(ask.assetId)?.lost(ask.piece);
   }
 
-  /** Takes a piece back from whoever was asked for it. */
-  takeBack(assetId: string, piece: number): Asked | undefined {
+  /**
+   * Takes a piece back from whoever was asked for it.
+   *
+   * @param overtaken The origin brought it.
+   */
+  takeBack(
+    assetId: string,
+    piece: number,
+    overtaken?: { nowMs: number; originRateBytesPerMs: number },
+  ): Asked | undefined {
     const supply = this.#supplies.get(assetId);
     const asked = supply?.asked.get(piece);
     if (!asked) return undefined;
     supply?.asked.delete(piece);
-    this.#peers.get(asked.peerId)?.takeBack(asked.ask.id);
+    const peer = this.#peers.get(asked.peerId);
+    if (overtaken) peer?.overtaken(asked.ask.id, overtaken);
+    else peer?.takeBack(asked.ask.id);
     return asked;
   }
 

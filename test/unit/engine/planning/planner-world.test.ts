@@ -147,6 +147,27 @@ describe("planner in its world", () => {
     }
   });
 
+  it("Planner does not count on a stalled peer again before something comes of it", () => {
+    const pieceCount = 16;
+    const aloneMs = originMs(ASSUMED, pieceCount);
+    const opens = [0, 1_000, 2_000, 3_000, 4_000];
+    const { requests } = runWorld({
+      ...{ seed: 1, pieceCount, origin: ASSUMED },
+      peers: [{ id: "a", rttMs: 4, rateBytesPerMs: 10_000, stallMs: [1_040, 2_800] }],
+      requests: opens.map((openMs, id) => ({
+        ...{ id, assetId: `${id}`, from: 0, to: pieceCount, openMs },
+        deadlineMs: openMs + aloneMs,
+      })),
+    });
+    const tookMs = opens.map((openMs, id) => (requests.get(id)?.atMs ?? 0) - openMs);
+    const [fast, stalled, distrusted, , recovered] = tookMs;
+    expect(fast).to.be.below(aloneMs / 2);
+    // The silence has to be noticed once.
+    expect(stalled).to.be.at.most(aloneMs + 200);
+    expect(distrusted, "as if nobody were there").to.be.at.most(aloneMs + 1);
+    expect(recovered).to.be.below(aloneMs / 2);
+  });
+
   it("Planner leaves the origin alone when fast peers hold everything and time is ample", () => {
     for (const seed of SEEDS) {
       const random = seeded(seed);
