@@ -206,8 +206,8 @@ export type OriginOutcome = "complete" | "failed" | "changed";
 
 /** Worker → host on the same port. */
 export type DeliveryMessage =
-  /** Answer to `origin` with `observe`: what the origin's response is about. */
-  | { readonly type: "head"; readonly start: number; readonly length: number }
+  /** Answer to `origin` with `observe`: what the origin's response is about; without a length if it does not say. */
+  | { readonly type: "head"; readonly start: number; readonly length: number | undefined }
   /** A whole piece as the origin sent it, unverified; a copy, transferred. */
   | {
       readonly type: "origin-piece";

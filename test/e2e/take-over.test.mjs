@@ -1,5 +1,6 @@
 /** A response that passes through from a slow origin goes on from peers, in mid-body, without a seam. */
 import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
@@ -17,6 +18,7 @@ import {
   until,
 } from "./support/rig.mjs";
 
+const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 const FILM = `/media/${media.mp4}`;
 const length = statSync(join(media.dir, media.mp4)).size;
 
@@ -194,4 +196,30 @@ test("a viewer that was alone waits for its host's plans again as soon as somebo
   });
   await linked(page, 1);
   assert.equal(await passes(`${FILM}?company`), false);
+});
+
+test("what an origin sends without its length, to a viewer that is alone, is shared as all else", async (t) => {
+  const body = randomBytes(500_000);
+  let sent = 0;
+  const rig = await openRig({
+    // As many packagers do it: in chunks, and without ranges.
+    lab: (request, response) => {
+      response.writeHead(200, { "cache-control": "max-age=600", etag: '"1"' });
+      if (request.headers["user-agent"] !== "nearcast-attestor") sent += body.length;
+      response.write(body.subarray(0, 200_000));
+      response.end(body.subarray(200_000));
+    },
+  });
+  t.after(() => rig.close());
+  const path = "/lab/segment.m4s";
+  const alone = await openBlank(await rig.profile(), rig);
+  assert.equal((await fetchIn(alone, path)).hash, sha256(body));
+  await holds(alone, path);
+  assert.equal(sent, body.length, "what it holds is what it saw");
+
+  const other = await openBlank(await rig.profile(), rig);
+  await fetchIn(other, "/lab/join.m4s");
+  await linked(other, 1);
+  assert.equal((await fetchIn(other, path)).hash, sha256(body));
+  await meshed(other, body.length);
 });

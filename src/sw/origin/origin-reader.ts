@@ -16,16 +16,16 @@ export class PieceCutter {
   #buffer: Uint8Array<ArrayBuffer> | undefined;
 
   /**
-   * @param length Length of the whole asset in bytes.
+   * @param length Length of the whole asset in bytes; if it is not known yet, the last piece waits for {@link end}.
    * @param start Offset of the first byte that will be pushed. Bytes before the next piece boundary are
    * skipped: half a piece can be verified by nobody.
    */
   constructor(options: {
-    length: number;
+    length: number | undefined;
     start: number;
     emit: (piece: number, bytes: Uint8Array<ArrayBuffer>) => void;
   }) {
-    this.#length = options.length;
+    this.#length = options.length ?? Number.POSITIVE_INFINITY;
     this.#at = options.start;
     this.#emit = options.emit;
   }
@@ -51,6 +51,15 @@ export class PieceCutter {
       this.#buffer = undefined;
       if (whole) this.#emit(piece, whole);
     }
+  }
+
+  /** The asset ends here: what there is of a piece is its last one. */
+  end(): void {
+    const last = this.#buffer;
+    if (!last || this.#length !== Number.POSITIVE_INFINITY) return;
+    this.#buffer = undefined;
+    const piece = Math.floor(this.#at / PIECE_BYTES);
+    this.#emit(piece, last.slice(0, this.#at - piece * PIECE_BYTES));
   }
 }
 

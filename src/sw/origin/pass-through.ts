@@ -34,10 +34,13 @@ export interface PassThroughOptions {
   readonly takeOver: (asset: MeshPlan, rest: ByteRange) => Delivery;
 }
 
-/** Where a body lies within its asset, in bytes; `end` is exclusive. */
-interface Place extends ByteRange {
-  /** Of the whole asset. */
-  readonly length: number;
+/** Where a body lies within its asset, in bytes. */
+interface Place {
+  readonly start: number;
+  /** Exclusive; `undefined`: at the end of the asset. */
+  readonly end: number | undefined;
+  /** Of the whole asset; `undefined`: the body's end will show it. */
+  readonly length: number | undefined;
 }
 
 /**
@@ -117,6 +120,7 @@ class PassingBody {
       if (this.#ended) return;
       if (done) {
         controller.close();
+        if (!this.#delivery) this.#cutter?.end();
         return this.#end(true);
       }
       controller.enqueue(value);
@@ -146,9 +150,9 @@ class PassingBody {
     const place = this.#place;
     const port = this.#port;
     if (this.#ended || !place || !port) return;
-    const rest = { start: place.start + this.#passedBytes, end: place.end };
-    const same =
-      place.length === asset.length && sameValidators(this.#response.headers, asset.headers);
+    const { end = asset.length, length = asset.length } = place;
+    const rest = { start: place.start + this.#passedBytes, end };
+    const same = length === asset.length && sameValidators(this.#response.headers, asset.headers);
     if (!same || rest.start >= rest.end) {
       this.#tell({ type: "end", complete: false });
       port.close();
@@ -179,15 +183,16 @@ class PassingBody {
 }
 
 /** Where the body lies within the asset; `undefined` if the response does not say. */
-function placeOf(response: Response): Place | undefined {
-  if (response.status === 200) {
-    const header = response.headers.get("content-length");
-    const encoded = response.headers.has("content-encoding");
-    const length = Number(header);
-    return header !== null && !encoded ? { start: 0, end: length, length } : undefined;
+function placeOf({ status, headers }: Response): Place | undefined {
+  if (status === 200) {
+    // Of what was compressed on its way neither length nor place says anything of the asset.
+    if (headers.has("content-encoding")) return undefined;
+    const header = headers.get("content-length");
+    const length = header === null ? undefined : Number(header);
+    return { start: 0, end: length, length };
   }
-  if (response.status !== 206) return undefined;
-  const range = parseContentRange(response.headers.get("content-range"));
+  if (status !== 206) return undefined;
+  const range = parseContentRange(headers.get("content-range"));
   return range?.length === undefined ? undefined : { ...range, length: range.length };
 }
 

@@ -102,9 +102,12 @@ describe("integrity, against the origin", () => {
           LENGTH - 1,
         );
       }
-      // Without a length nobody knows what is whole.
-      const unknown = await passThrough({ shortAfter: cut, headers: {} }, attestAfter);
-      expect([unknown.held, unknown.stored]).to.deep.equal([[], []]);
+      // Without a length what ends is whole, and then another asset; what breaks may be the attested one.
+      const ended = await passThrough({ shortAfter: cut, headers: {} }, attestAfter);
+      expect([ended.stored, ended.refused]).to.deep.equal([[], true]);
+      expect(ended.held).to.not.include(1);
+      const broken = await passThrough({ failsAfter: cut, headers: {} }, attestAfter);
+      expect([broken.held, broken.refused]).to.deep.equal([broken.stored, false]);
       // A cut body with its own, shorter length is another asset.
       const headers = { "content-length": String(2 * PIECE_BYTES - 5) };
       const shorter = await passThrough({ shortAfter: 2 * PIECE_BYTES - 5, headers }, attestAfter);

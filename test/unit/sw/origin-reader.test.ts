@@ -81,6 +81,24 @@ describe("origin-reader", () => {
     }
   });
 
+  it("PieceCutter gives the last piece of an asset of unknown length when that ends", () => {
+    for (const length of [0, 1, PIECE_BYTES, PIECE_BYTES + 1, LENGTH]) {
+      const pieces: [number, Uint8Array][] = [];
+      const emit = (piece: number, bytes: Uint8Array) => pieces.push([piece, bytes]);
+      const cutter = new PieceCutter({ length: undefined, start: 0, emit });
+      for (let at = 0; at < length; at += 50_000) {
+        cutter.push(BODY.subarray(at, Math.min(at + 50_000, length)));
+      }
+      cutter.end();
+      cutter.end();
+      expect(pieces.map(([piece]) => piece)).to.deep.equal([...Array(pieceCountOf(length)).keys()]);
+      for (const [piece, bytes] of pieces) {
+        const { start, end } = bytesOfPiece(piece, length);
+        expect(sameBytes(bytes, BODY.subarray(start, end)), `${piece} of ${length}`).to.equal(true);
+      }
+    }
+  });
+
   it("PieceCutter ignores bytes past the asset's end", () => {
     const pieces: number[] = [];
     const cutter = new PieceCutter({ length: 10, start: 0, emit: (piece) => pieces.push(piece) });

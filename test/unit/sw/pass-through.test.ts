@@ -82,10 +82,28 @@ describe("pass-through", () => {
     expect(pieces().map(({ piece }) => piece)).to.deep.equal([1, 2]);
   });
 
+  it("observed() shows a body whose length only its end tells, the last piece with the end", async () => {
+    const { response, told, pieces } = setUp({}, BODY, { chunkBytes: 50_000 });
+    await response.arrayBuffer();
+    await until("the end is told", () => told.at(-1)?.type === "end");
+    expect(told[0]).to.deep.equal({ type: "head", start: 0, length: undefined });
+    expect(pieces().map(({ piece }) => piece)).to.deep.equal([0, 1, 2, 3]);
+    const last = pieces().at(-1)?.bytes ?? new Uint8Array();
+    expect(sameBytes(last, BODY.subarray(3 * PIECE_BYTES))).to.equal(true);
+  });
+
+  it("observed() takes the break of a body of unknown length for no end of it", async () => {
+    const { response, told, pieces } = setUp({}, BODY, { failsAfter: 100_000 });
+    await readAll(response.body as ReadableStream<Uint8Array>);
+    await until("the end is told", () => told.at(-1)?.type === "end");
+    expect(pieces().map(({ piece }) => piece)).to.deep.equal([0]);
+    expect(told.at(-1)).to.deep.equal({ type: "end", complete: false });
+  });
+
   it("observed() shows nothing of a body whose place in the asset it cannot tell", async () => {
     const unknown: ResponseInit[] = [
-      {},
       { headers: { "content-length": "100", "content-encoding": "gzip" } },
+      { headers: { "content-encoding": "br" } },
       { status: 206 },
       { status: 206, headers: { "content-range": "bytes 0-9/*" } },
       { status: 404, headers: { "content-length": String(LENGTH) } },
@@ -196,7 +214,8 @@ describe("pass-through", () => {
     for (let seed = 1; seed <= 40; seed++) {
       const random = seeded(seed);
       const passedBytes = integerFrom(random, 1, LENGTH - 1);
-      const stage = takeOverStage({ stallsAfter: passedBytes, chunkBytes: passedBytes });
+      const how = { stallsAfter: passedBytes, chunkBytes: passedBytes };
+      const stage = takeOverStage(how, { statesLength: seed % 2 === 0 });
       const body = readAll(stage.response.body as ReadableStream<Uint8Array>);
       await until("the origin has stalled", () => stage.count.origin === passedBytes);
       stage.send({ type: "mesh", assetId: "a", length: LENGTH, headers: [["etag", '"v1"']] });
@@ -244,7 +263,7 @@ describe("pass-through", () => {
 });
 
 /** A response of version "v1" that passes through, with a host that may take over. */
-function takeOverStage(options: OriginOptions) {
+function takeOverStage(options: OriginOptions, { statesLength = true } = {}) {
   const told: DeliveryMessage[] = [];
   const count = { cache: 0, mesh: 0, origin: 0, ends: 0 };
   const cancelled: unknown[] = [];
@@ -253,7 +272,7 @@ function takeOverStage(options: OriginOptions) {
   port2.onmessage = ({ data }: MessageEvent<DeliveryMessage>) => told.push(data);
   const given = new Response(
     bodyOf(BODY, options, (reason) => cancelled.push(reason)),
-    { headers: { "content-length": String(LENGTH), etag: '"v1"' } },
+    { headers: { etag: '"v1"', ...(statesLength && { "content-length": String(LENGTH) }) } },
   );
   const origin = fakeOrigin(BODY, { etag: '"v1"' });
   const counts = {
