@@ -49,6 +49,8 @@ export class PeerSource {
   #lastArrivalMs = 0;
   #backoffMs = BACKOFF_MIN_MS;
   #backoffUntilMs = 0;
+  /** Since when it has been busy: what it brings next took all that time. */
+  #deniedSinceMs: number | undefined;
   #stalls = 0;
   /** Pieces in a row that it had announced and did not hold. */
   #misses = 0;
@@ -215,13 +217,21 @@ export class PeerSource {
     const tripMs = Math.max(1, nowMs - ask.askedMs);
     // Back-to-back pieces show the link's rate; a lone one only shows its round trip.
     const busyMs = nowMs - Math.max(ask.askedMs, this.#lastArrivalMs);
-    this.#rate.add(bytes, this.#lastArrivalMs > ask.askedMs ? busyMs : tripMs);
+    const sentMs = this.#lastArrivalMs > ask.askedMs ? busyMs : tripMs;
+    this.#rate.add(bytes, sentMs + this.#takeDenied());
     this.#lastArrivalMs = nowMs;
     this.window.arrived(nowMs, tripMs);
     this.#count();
     this.#stalls = 0;
     this.#misses = 0;
     this.#backoffMs = BACKOFF_MIN_MS;
+  }
+
+  /** For how long it was busy since it last brought something. */
+  #takeDenied(): number {
+    const deniedMs = this.#backoffUntilMs - (this.#deniedSinceMs ?? this.#backoffUntilMs);
+    this.#deniedSinceMs = undefined;
+    return deniedMs;
   }
 
   /** The peer does not hold the piece after all. @returns Whether it had said that it does. */
@@ -234,6 +244,7 @@ export class PeerSource {
 
   /** The peer said that it is busy: leave it alone, with jitter, so that not all come back at once. */
   refused(askId: number, retryMs: number, nowMs: number, random: () => number): void {
+    const askedMs = this.#asks.get(askId)?.askedMs ?? nowMs;
     this.#asks.delete(askId);
     this.#stalls = 0;
     this.window.refused(this.queuedBytes);
@@ -242,6 +253,7 @@ export class PeerSource {
     if (this.#asks.size > 0) return;
     // Refusals of one burst are one: who backs off further for each of them comes back too late.
     if (nowMs < this.#backoffUntilMs) return;
+    this.#deniedSinceMs ??= Math.max(askedMs, this.#lastArrivalMs);
     this.#backoffUntilMs = nowMs + Math.max(retryMs, this.#backoffMs * (0.5 + random()));
     this.#backoffMs = Math.min(BACKOFF_MAX_MS, this.#backoffMs * 2);
   }

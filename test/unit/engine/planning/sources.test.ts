@@ -219,6 +219,24 @@ describe("peer-source", () => {
     expect(peer.available(1), "others have it all").to.equal(false);
   });
 
+  it("PeerSource takes a busy peer for as fast as what it brings between its refusals", () => {
+    const peer = new PeerSource("p", 4);
+    let nowMs = 0;
+    for (let id = 1; id <= 20; id += 2) {
+      for (const one of [id, id + 1]) peer.asked(ask(one, nowMs));
+      peer.arrived(ask(id, nowMs), PIECE_BYTES, nowMs + 5);
+      peer.refused(id + 1, 155, nowMs + 5, () => 0);
+      nowMs = peer.backoffUntilMs;
+    }
+    // 64 KiB every 160 ms, however fast each of them comes.
+    expect(peer.rateBytesPerMs).to.be.within(0.95 * 410, 1.2 * 410);
+    // What nobody asked for in between says nothing.
+    nowMs += 60_000;
+    peer.asked(ask(40, nowMs));
+    peer.arrived(ask(40, nowMs), PIECE_BYTES, nowMs + 5);
+    expect(peer.rateBytesPerMs).to.be.above(400);
+  });
+
   it("PeerSource is stalled after four stalls in a row", () => {
     const peer = new PeerSource("a", 30);
     const waits: number[] = [];
