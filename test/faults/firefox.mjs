@@ -14,6 +14,12 @@ async function evaluate({ connection }, expression) {
   const { result } = await connection.send("script.evaluate", {
     ...{ target: { context }, expression, awaitPromise: true },
   });
+  if (/Services is not defined/.test(result.exceptionDetails?.text)) {
+    // Before `moz:scope`, as in 140 ESR, the tree is that of the pages whatever was asked for.
+    throw new Error(
+      "This Firefox is too old: its own scripts cannot be reached (153 ESR lets them)",
+    );
+  }
   if (result.type === "exception") throw new Error(result.exceptionDetails.text);
   return result.result.value;
 }

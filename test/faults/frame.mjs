@@ -164,6 +164,7 @@ export async function playRow(row, { browser = "chromium", samples = row.samples
     for (const path of stage.paths.slice(0, samples)) {
       const twin = await run(stage.twin, path, stage);
       const running = run(stage.victim, path, stage);
+      running.catch(() => undefined); // if the fault cannot be injected, that is what the row failed with
       await row.during?.(stage, path);
       const ours = await running;
       added.push(ours.ms - twin.ms);
