@@ -212,12 +212,13 @@ test("what an origin sends without its length, to a viewer that is alone, is sha
   });
   t.after(() => rig.close());
   const path = "/lab/segment.m4s";
-  const alone = await openBlank(await rig.profile(), rig);
+  const include = { options: { include: "/lab/**" } };
+  const alone = await openBlank(await rig.profile(), rig, include);
   assert.equal((await fetchIn(alone, path)).hash, sha256(body));
   await holds(alone, path);
   assert.equal(sent, body.length, "what it holds is what it saw");
 
-  const other = await openBlank(await rig.profile(), rig);
+  const other = await openBlank(await rig.profile(), rig, include);
   await fetchIn(other, "/lab/join.m4s");
   await linked(other, 1);
   assert.equal((await fetchIn(other, path)).hash, sha256(body));
