@@ -189,6 +189,11 @@ export class Viewer {
     this.links.clear();
   }
 
+  /** Whether it harms others on purpose; a slow uplink does not. */
+  get hostile(): boolean {
+    return !["honest", "slow"].includes(this.traits.manner);
+  }
+
   /** Whether every byte it sends is what was asked for. */
   get genuine(): boolean {
     return this.traits.manner !== "corrupt";

@@ -132,8 +132,11 @@ export class Stats {
   /** A viewer leaves, or the run ends. */
   left(viewer: Viewer): void {
     const { player } = viewer;
-    this.stalls += player.stalls;
-    this.stallMs += player.stallMs;
+    // Who floods its neighbours and is dropped by them stalls by its own doing.
+    if (!viewer.hostile) {
+      this.stalls += player.stalls;
+      this.stallMs += player.stallMs;
+    }
     if (player.startupMs >= 0) this.startups.add(player.startupMs);
     this.uploads.add(viewer.uploadedBytes);
   }

@@ -24,6 +24,8 @@ export interface PeerSpec {
   readonly busyShare?: number;
   /** Its line is dead from the first of these times to the second, as after a lost packet; then it goes on. */
   readonly stallMs?: readonly [number, number];
+  /** From then on it serves others too, and answers BUSY to that share of asks. */
+  readonly crowdedMs?: { readonly fromMs: number; readonly busyShare: number };
   readonly joinMs?: number;
   readonly leaveMs?: number;
 }
@@ -353,7 +355,9 @@ class World {
       if (peer.linked && peer.asks.delete(askId)) action();
     };
     const oneWayMs = peer.rttMs / 2;
-    const busy = peer.manner === "busy" || this.#random() < (peer.busyShare ?? 0);
+    const { fromMs = Number.POSITIVE_INFINITY, busyShare = 0 } = peer.crowdedMs ?? {};
+    const share = this.#nowMs < fromMs ? (peer.busyShare ?? 0) : busyShare;
+    const busy = peer.manner === "busy" || this.#random() < share;
     if (peer.manner === "silent") return;
     if (peer.manner === "absent" || busy) {
       const busyMs = busy ? 100 + this.#random() * 200 : undefined;

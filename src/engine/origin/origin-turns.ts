@@ -15,6 +15,9 @@ import { type OriginSource, SLOW_ORIGIN_MS } from "./origin-source.js";
 /** Time in which neighbours can swap what each of them ordered. */
 const SWAP_MS = 1_000;
 
+/** Peers may bring half as much again as they did lately, and no more. */
+const SEEN_FACTOR = 1.5;
+
 /** Origin bytes are ordered for so long ahead, and at least so many pieces at once. */
 const ORDER_AHEAD_MS = 1_000;
 const ORDER_MIN_PIECES = 4;
@@ -146,7 +149,11 @@ export class OriginTurns {
     const open = missing.filter((piece) => !request.owed.has(piece));
     if (open.length === 0 || ample(slackMs, open.length, this.#origin)) return [];
     const originRateBytesPerMs = this.#origin.rateBytesPerMs;
-    const mesh = supply.offerFor(open, { nowMs, slackMs, originRateBytesPerMs });
+    const offer = supply.offerFor(open, { nowMs, slackMs, originRateBytesPerMs });
+    // Peers may be as fast as they were and yet busy with others, or this viewer's own line the limit: what comes shows it.
+    const seen = request.peersBytesPerMs(nowMs) ?? Number.POSITIVE_INFINITY;
+    const rateBytesPerMs = Math.min(offer.rateBytesPerMs, SEEN_FACTOR * seen);
+    const mesh = { ...offer, rateBytesPerMs };
     const count = originShare({
       openPieces: open.length,
       owedPieces: missing.length - open.length,

@@ -217,6 +217,7 @@ export class Planner {
     const ask = this.#suppliers.settle(peerId, askId);
     if (ask) {
       this.#suppliers.arrived(ask, nowMs);
+      this.#requests.arrived(ask, bytes, nowMs);
       this.#suppliers.get(peerId)?.arrived(ask, bytes, nowMs);
     }
     return this.plan(nowMs);

@@ -4,6 +4,7 @@
  * @module
  */
 import { PieceSet } from "../../core/piece-set.js";
+import { RecentRate } from "../../core/recent-rate.js";
 import type { PieceRange } from "../../protocol/asset.js";
 import { PIECE_BYTES } from "../../protocol/limits.js";
 import type { OriginOutcome } from "../../protocol/worker-messages.js";
@@ -14,6 +15,9 @@ export const LOOK_AHEAD_PIECES = 64;
 
 /** An origin that is silent for longer is not counted on. */
 const ORIGIN_STALL_MS = 1_000;
+
+/** What peers brought counts for about so long; before as much of a request has passed it says nothing. */
+const SEEN_MS = 500;
 
 /** Origin failures after which it is not asked again for the same request. */
 const ORIGIN_FAILURES_MAX = 2;
@@ -62,6 +66,7 @@ export class RequestState {
   readonly announcedMs = new Map<number, number>();
   /** Pieces that a peer refused or was silent about: past the deadline nobody else is tried. */
   readonly #missed: PieceSet;
+  readonly #peers: RecentRate;
   #originRuns = 0;
   #originFailures = 0;
   #originAskedMs = 0;
@@ -72,6 +77,7 @@ export class RequestState {
     this.openedMs = nowMs;
     this.hopedMs = nowMs;
     this.lineIdleMs = nowMs;
+    this.#peers = new RecentRate({ halfLifeMs: SEEN_MS, sinceMs: nowMs });
     this.have = have;
     this.owed = new PieceSet(asked.pieceCount);
     this.#missed = new PieceSet(asked.pieceCount);
@@ -132,6 +138,16 @@ export class RequestState {
     this.#originRuns = ahead.#originRuns;
     this.#originAskedMs = ahead.#originAskedMs;
     this.#originLastMs = ahead.#originLastMs;
+  }
+
+  /** Peers brought something that it waits for. */
+  peersSent(bytes: number, nowMs: number): void {
+    this.#peers.add(bytes, nowMs);
+  }
+
+  /** What peers have brought it lately, in bytes per millisecond; `undefined` while that says nothing. */
+  peersBytesPerMs(nowMs: number): number | undefined {
+    return nowMs - this.openedMs < SEEN_MS ? undefined : this.#peers.perMs(nowMs);
   }
 
   /** Whether the origin may still be asked. */

@@ -70,6 +70,13 @@ export class RunningRequests {
     return [...this.#byId.values()].some((request) => request.covers(assetId, piece));
   }
 
+  /** A peer brought what it was asked for. */
+  arrived({ assetId, piece }: Ask, bytes: number, nowMs: number): void {
+    for (const request of this.#byId.values()) {
+      if (request.covers(assetId, piece)) request.peersSent(bytes, nowMs);
+    }
+  }
+
   /** A peer did not bring what it was asked for. */
   missed({ assetId, piece }: Ask): void {
     for (const request of this.#byId.values()) {

@@ -147,6 +147,31 @@ describe("planner in its world", () => {
     }
   });
 
+  it("Planner is in time where many that were fast are busy with others: it believes what comes", () => {
+    const openMs = 10_000;
+    for (const pieceCount of [48, LOOK_AHEAD_PIECES]) {
+      for (const busyShare of [0.8, 0.9, 0.97]) {
+        for (const count of [6, 12, 20]) {
+          const deadlineMs = 1.3 * originMs(ASSUMED, pieceCount);
+          const { requests } = runWorld({
+            ...{ seed: 1, pieceCount, origin: ASSUMED },
+            peers: Array.from({ length: count }, (_, index) => ({
+              ...{ id: `${index}`, rttMs: 20, rateBytesPerMs: 10_000 },
+              crowdedMs: { fromMs: openMs, busyShare },
+            })),
+            requests: [
+              { id: 1, assetId: "before", from: 0, to: pieceCount, deadlineMs },
+              { ...{ id: 2, from: 0, to: pieceCount, openMs }, deadlineMs: openMs + deadlineMs },
+            ],
+          });
+          const what = `${pieceCount} pieces, ${count} peers, ${busyShare}`;
+          expect(requests.get(1)?.atMs, what).to.be.below(deadlineMs / 3);
+          expect(requests.get(2)?.atMs, what).to.be.at.most(openMs + deadlineMs + 100);
+        }
+      }
+    }
+  });
+
   it("Planner does not count on a stalled peer again before something comes of it", () => {
     const pieceCount = 16;
     const aloneMs = originMs(ASSUMED, pieceCount);
