@@ -9,7 +9,7 @@
  */
 export class RecentRate {
   readonly #halfLifeMs: number;
-  readonly #sinceMs: number;
+  #sinceMs: number;
   #sum = 0;
   #atMs: number;
 
@@ -18,6 +18,18 @@ export class RecentRate {
     this.#halfLifeMs = options.halfLifeMs;
     this.#sinceMs = options.sinceMs;
     this.#atMs = options.sinceMs;
+  }
+
+  /** For how long it has been measured. */
+  ageMs(nowMs: number): number {
+    return nowMs - this.#sinceMs;
+  }
+
+  /** Begins anew. */
+  restart(nowMs: number): void {
+    this.#sinceMs = nowMs;
+    this.#atMs = nowMs;
+    this.#sum = 0;
   }
 
   add(amount: number, nowMs: number): void {

@@ -145,9 +145,14 @@ export class RequestState {
     this.#peers.add(bytes, nowMs);
   }
 
+  /** Everything that may be asked for is here: it is the page that is slow, not who brings it. */
+  satisfied(nowMs: number): void {
+    this.#peers.restart(nowMs);
+  }
+
   /** What peers have brought it lately, in bytes per millisecond; `undefined` while that says nothing. */
   peersBytesPerMs(nowMs: number): number | undefined {
-    return nowMs - this.openedMs < SEEN_MS ? undefined : this.#peers.perMs(nowMs);
+    return this.#peers.ageMs(nowMs) < SEEN_MS ? undefined : this.#peers.perMs(nowMs);
   }
 
   /** Whether the origin may still be asked. */

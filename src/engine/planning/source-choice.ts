@@ -59,7 +59,7 @@ export class SourceChoice {
     }
     if (ahead === "peers") return;
     request.linePieces = request.owed.size + orphans.length;
-    if (missing.length === 0) return;
+    if (missing.length === 0) return request.satisfied(nowMs);
     if (orphans.length > 0) commands.push(...this.#orders.orphaned(request, orphans, nowMs));
     else request.announcedMs.clear();
     commands.push(...this.#orders.late(request, supply, { missing, nowMs }));

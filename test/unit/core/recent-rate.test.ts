@@ -30,6 +30,15 @@ describe("recent-rate", () => {
     expect(rate.perMs(20_000)).to.equal(full);
   });
 
+  it("RecentRate knows nothing of before it was begun anew", () => {
+    const rate = new RecentRate({ halfLifeMs: 500, sinceMs: 0 });
+    rate.add(1e9, 400);
+    rate.restart(1_000);
+    expect([rate.perMs(1_000), rate.perMs(2_000), rate.ageMs(1_600)]).to.deep.equal([0, 0, 600]);
+    for (let nowMs = 1_010; nowMs <= 2_000; nowMs += 10) rate.add(100, nowMs);
+    expect(rate.perMs(2_000)).to.be.closeTo(10, 0.2);
+  });
+
   it("RecentRate is 0 where nothing came, at the beginning and later", () => {
     const rate = new RecentRate({ halfLifeMs: 500, sinceMs: 7 });
     expect([rate.perMs(7), rate.perMs(3), rate.perMs(9_000)]).to.deep.equal([0, 0, 0]);

@@ -172,6 +172,27 @@ describe("planner in its world", () => {
     }
   });
 
+  it("Planner takes a page that reads slowly for no reason to order from the origin", () => {
+    for (const takeMsPerPiece of [20, 200, 700]) {
+      const pieceCount = 2 * LOOK_AHEAD_PIECES;
+      const { log } = runWorld({
+        ...{ seed: 1, pieceCount, origin: ASSUMED },
+        peers: ["a", "b"].map((id) => ({ id, rttMs: 20, rateBytesPerMs: 5_000 })),
+        requests: [
+          {
+            id: 1,
+            from: 0,
+            to: pieceCount,
+            takeMsPerPiece,
+            deadlineMs: originMs(ASSUMED, pieceCount),
+          },
+        ],
+      });
+      const orders = log.filter(({ command }) => command.type === "fetch");
+      expect(orders, `${takeMsPerPiece} ms`).to.deep.equal([]);
+    }
+  });
+
   it("Planner does not count on a stalled peer again before something comes of it", () => {
     const pieceCount = 16;
     const aloneMs = originMs(ASSUMED, pieceCount);
