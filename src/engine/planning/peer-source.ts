@@ -85,7 +85,11 @@ export class PeerSource {
    * After a stall it is asked, but not counted on, until something comes.
    */
   rateNow(nowMs: number, originRateBytesPerMs: number): number {
-    if (this.#stalls > 0) return 0;
+    return this.#stalls > 0 ? 0 : this.#awaitedRate(nowMs, originRateBytesPerMs);
+  }
+
+  /** What its silence leaves of its rate: 0 if that has lasted for too long. */
+  #awaitedRate(nowMs: number, originRateBytesPerMs: number): number {
     const rate = this.rateBytesPerMs ?? Math.min(originRateBytesPerMs, UNPROVEN_BYTES_PER_MS);
     const [oldest] = this.#asks.values();
     const sinceMs = Math.max(oldest?.askedMs ?? nowMs, this.#lastArrivalMs, this.wokeMs);
@@ -200,14 +204,14 @@ export class PeerSource {
   }
 
   /**
-   * The origin was asked as well, and was first. That is a stall if the peer was silent all the time: else the next
-   * request would count on it again, and wait until its silence is noticed.
+   * The origin was asked as well, and was first. That is a stall if the peer was silent for longer than its rate explains: the
+   * next request would count on it again, and wait until its silence is noticed. One that had no time to answer is not blamed.
    */
   overtaken(
     askId: number,
     { nowMs, originRateBytesPerMs }: { nowMs: number; originRateBytesPerMs: number },
   ): void {
-    if (this.rateNow(nowMs, originRateBytesPerMs) === 0) this.timedOut(askId, nowMs);
+    if (this.#awaitedRate(nowMs, originRateBytesPerMs) === 0) this.timedOut(askId, nowMs);
     else this.takeBack(askId);
   }
 

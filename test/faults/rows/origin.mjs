@@ -151,7 +151,7 @@ const fifty = (page, path) =>
 /**
  * In Firefox the least that a worker costs here is more than is allowed in Chromium: one of ten lines, which fetches the
  * file once and answers all with its blob, is later by 242, 249 and 264 ms (medians of 8), one that only passes requests
- * on by 1,190 to 1,231.
+ * on by 1,190 to 1,231; single samples go from 20 to 300 ms.
  */
 const FIFTY = { row: 48, name: "fifty requests for one file at once", run: fifty, samples: 7 };
 
@@ -316,7 +316,6 @@ export const originRows = [
     // Eight requests one after another: a slow line would be measured eight times.
     inject: ({ rig }) => rig.origin.throttle({}),
   },
-  // Firefox takes 20 to 300 ms for it, from one sample to the next.
   { ...FIFTY, allowedMs: 50, browsers: ["chromium"] },
   { ...FIFTY, allowedMs: 200, browsers: ["firefox"] },
 ];

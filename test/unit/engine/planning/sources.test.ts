@@ -186,6 +186,8 @@ describe("peer-source", () => {
       lack: (peer: PeerSource, open: Ask, nowMs: number) => peer.lacks(open, nowMs),
       timeOut: (peer: PeerSource, { id }: Ask, nowMs: number) => peer.timedOut(id, nowMs),
       takeBack: (peer: PeerSource, { id }: Ask) => peer.takeBack(id),
+      overtake: (peer: PeerSource, { id }: Ask, nowMs: number) =>
+        peer.overtaken(id, { nowMs, originRateBytesPerMs: 2_500 }),
     };
     const end = fc.constantFrom(...(Object.keys(ends) as (keyof typeof ends)[]));
     let full = 0;
@@ -235,6 +237,28 @@ describe("peer-source", () => {
     peer.asked(ask(40, nowMs));
     peer.arrived(ask(40, nowMs), PIECE_BYTES, nowMs + 5);
     expect(peer.rateBytesPerMs).to.be.above(400);
+  });
+
+  it("PeerSource that the origin overtakes has stalled if it was silent, not if it had no time to answer", () => {
+    const peer = new PeerSource("a", 60);
+    const overtake = (id: number, askedMs: number, nowMs: number) => {
+      peer.asked(ask(id, askedMs));
+      peer.overtaken(id, { nowMs, originRateBytesPerMs: 2_500 });
+    };
+    overtake(1, 0, 150);
+    expect([peer.backoffUntilMs, peer.rateNow(150, 2_500)], "in time yet").to.deep.equal([
+      0, 2_500,
+    ]);
+    overtake(2, 1_000, 1_300);
+    expect([peer.backoffUntilMs, peer.rateNow(5_000, 2_500)], "silent").to.deep.equal([1_800, 0]);
+    for (let id = 3; id < 10; id++) overtake(id, id * 1_000, id * 1_000 + 40);
+    expect([peer.backoffUntilMs, peer.stalled], "asked again, and too late").to.deep.equal([
+      1_800,
+      false,
+    ]);
+    peer.asked(ask(10, 20_000));
+    peer.arrived(ask(10, 20_000), PIECE_BYTES, 20_100);
+    expect(peer.rateNow(20_100, 2_500), "it is back").to.be.above(0);
   });
 
   it("PeerSource is stalled after four stalls in a row", () => {

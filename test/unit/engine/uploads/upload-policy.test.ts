@@ -11,47 +11,33 @@ const policy = (options: { maxBytesPerS?: number; maxParallel?: number; random?:
     nowMs: 0,
   });
 
+type Asking = Parameters<UploadPolicy["busyMs"]>[0];
+const IDLE: Asking = { queuedBytes: 0, peers: 0, known: false, hidden: false, nowMs: 0 };
+
 describe("upload-policy", () => {
   it("UploadPolicy.busyMs() takes what leaves within 300 ms, from no more peers than allowed", () => {
-    const table: [what: string, Parameters<UploadPolicy["busyMs"]>[0], taken: boolean][] = [
-      ["idle", { queuedBytes: 0, peers: 0, known: false, hidden: false, nowMs: 0 }, true],
-      [
-        "300 ms queued",
-        { queuedBytes: 750_000, peers: 1, known: true, hidden: false, nowMs: 0 },
-        true,
-      ],
-      [
-        "more than 300 ms queued",
-        { queuedBytes: 750_001, peers: 1, known: true, hidden: false, nowMs: 0 },
-        false,
-      ],
-      ["one place left", { queuedBytes: 0, peers: 3, known: false, hidden: false, nowMs: 0 }, true],
-      [
-        "all places taken",
-        { queuedBytes: 0, peers: 4, known: false, hidden: false, nowMs: 0 },
-        false,
-      ],
-      [
-        "all places taken, by the asker too",
-        { queuedBytes: 0, peers: 4, known: true, hidden: false, nowMs: 0 },
-        true,
-      ],
+    const table: [what: string, asking: Partial<Asking>, taken: boolean][] = [
+      ["idle", {}, true],
+      ["300 ms queued", { queuedBytes: 750_000, peers: 1, known: true }, true],
+      ["more than 300 ms queued", { queuedBytes: 750_001, peers: 1, known: true }, false],
+      ["one place left", { peers: 3 }, true],
+      ["all places taken", { peers: 4 }, false],
+      ["all places taken, by the asker too", { peers: 4, known: true }, true],
     ];
     for (const [what, state, taken] of table) {
-      expect(policy().busyMs(state) === 0, what).to.equal(taken);
+      expect(policy().busyMs({ ...IDLE, ...state }) === 0, what).to.equal(taken);
     }
   });
 
   it("UploadPolicy.busyMs() says when to come back, with jitter", () => {
-    const full = { queuedBytes: 10 ** 9, peers: 1, known: true, hidden: false, nowMs: 0 };
+    const full = { ...IDLE, queuedBytes: 10 ** 9, peers: 1, known: true };
     expect(policy({ random: 0 }).busyMs(full)).to.equal(100);
     expect(policy({ random: 0.999 }).busyMs(full)).to.equal(300);
   });
 
   it("UploadPolicy.busyMs() takes one piece however slow the uplink is", () => {
     const slow = policy({ maxBytesPerS: 1_000 });
-    const queued = (queuedBytes: number) =>
-      slow.busyMs({ queuedBytes, peers: 0, known: false, hidden: false, nowMs: 0 });
+    const queued = (queuedBytes: number) => slow.busyMs({ ...IDLE, queuedBytes });
     expect(queued(0)).to.equal(0);
     expect(queued(PIECE_BYTES - 1)).to.equal(0);
     expect(queued(PIECE_BYTES)).to.be.above(0);
@@ -60,14 +46,14 @@ describe("upload-policy", () => {
   it("UploadPolicy.busyMs() lets the asker wait for the cap of a hidden page", () => {
     const capped = policy({ maxBytesPerS: 400_000 });
     const ask = (nowMs: number, queuedBytes = 0, hidden = true) =>
-      capped.busyMs({ queuedBytes, peers: 0, known: true, hidden, nowMs });
+      capped.busyMs({ ...IDLE, queuedBytes, known: true, hidden, nowMs });
     expect(capped.spend(100_000, 0), "the burst").to.equal(0);
     expect(ask(0, 0, false), "its own timer will do").to.equal(0);
     expect(ask(0)).to.equal(Math.ceil(PIECE_BYTES / 400));
     expect(ask(100)).to.equal(Math.ceil((PIECE_BYTES - 40_000) / 400));
     expect(ask(200)).to.equal(0);
     expect(ask(200, PIECE_BYTES), "what is queued goes first").to.be.above(100);
-    const free = policy().busyMs({ queuedBytes: 0, peers: 0, known: true, hidden: true, nowMs: 0 });
+    const free = policy().busyMs({ ...IDLE, known: true, hidden: true });
     expect(free, "no cap").to.equal(0);
   });
 
@@ -119,7 +105,7 @@ describe("upload-policy", () => {
 
   it("UploadPolicy.sampleAtLeast() only ever raises the rate", () => {
     const policy = new UploadPolicy({
-      ...{ maxBytesPerS: 0, maxParallel: 4, random: () => 0, hidden: false, nowMs: 0 },
+      ...{ maxBytesPerS: 0, maxParallel: 4, random: () => 0, nowMs: 0 },
     });
     const assumed = policy.rateBytesPerMs;
     policy.sampleAtLeast(100 * assumed, 1_000);
