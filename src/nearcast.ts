@@ -93,12 +93,18 @@ export class Nearcast extends NearcastTarget {
   async #open(): Promise<void> {
     const missing = missingFeature();
     if (missing) return this.#off(missing);
+    const { signal } = this.#lifetime;
+    // The script that comes next may start a player, and a browser's first look at its storage takes a while.
+    await new Promise((resolve) => setTimeout(resolve));
+    if (signal.aborted) return;
     if (this.#guard.off) return this.#crashed();
     if (this.#consent.lacking) return this.#refrain();
     this.#switches.recall();
     this.#reason = "starting";
     try {
-      await this.#start();
+      this.#participation = this.#participate(signal);
+      const { foreign } = await this.#participation.begin();
+      if (foreign) this.#off("another worker");
     } catch (error) {
       this.#failed(error);
       this.#off(error instanceof NearcastError ? error.code : "error");
@@ -187,12 +193,6 @@ export class Nearcast extends NearcastTarget {
     this.#lifetime = new AbortController();
     if (this.#host) this.#counts.keep(this.#host.counts);
     this.#participation?.end();
-  }
-
-  async #start(): Promise<void> {
-    this.#participation = this.#participate(this.#lifetime.signal);
-    const { foreign } = await this.#participation.begin();
-    if (foreign) this.#off("another worker");
   }
 
   #participate(signal: AbortSignal): Participation {

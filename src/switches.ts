@@ -41,7 +41,7 @@ export class Switches {
 
   /** A page starts as the viewer left the last one. */
   recall(): void {
-    this.#paused = recall(PAUSED_KEY) === "yes";
+    this.#paused ||= recall(PAUSED_KEY) === "yes";
   }
 
   /** What keeps a viewer out that would take part; it may change at any time. */

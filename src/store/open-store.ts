@@ -20,6 +20,25 @@ export function openStore(database: (typeof DATABASES)[number]): UseStore {
     });
 }
 
+const there = new Set<string>();
+
+/**
+ * Whether a database was ever written. To open one that is not there makes it, and on a first visit the page has better
+ * use for the processor (docs/decisions/0042).
+ */
+export async function isThere(database: (typeof DATABASES)[number]): Promise<boolean> {
+  const name = nameOf(database);
+  if (there.has(name)) return true;
+  let all: readonly IDBDatabaseInfo[];
+  try {
+    all = await indexedDB.databases();
+  } catch {
+    return true; // opening it will tell what is wrong
+  }
+  for (const { name: other } of all) if (other) there.add(other);
+  return there.has(name);
+}
+
 /** Deletes all of them. Resolves when they are gone; rejects if the browser refuses. */
 export async function deleteStores(): Promise<void> {
   await Promise.all(

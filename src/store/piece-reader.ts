@@ -10,7 +10,7 @@ import { PieceSet } from "../core/piece-set.js";
 import { type PieceRange, pieceCountOf, windowOf } from "../protocol/asset.js";
 import type { Attestation, Header } from "../protocol/attestation.js";
 import { WINDOW_PIECES } from "../protocol/limits.js";
-import { openStore } from "./open-store.js";
+import { isThere, openStore } from "./open-store.js";
 import {
   joined,
   pieceKey,
@@ -60,7 +60,7 @@ export class PieceReader {
 
   /** The asset behind a canonical URL if it is known and fresh at `nowMs`. */
   async findAsset(url: string, nowMs: number): Promise<StoredAsset | undefined> {
-    const asset = await this.attempt(() => get<StoredAsset>(url, this.assets));
+    const asset = await this.attempt(() => this.#assetOf(url));
     return asset !== undefined && asset.expiresMs > nowMs ? asset : undefined;
   }
 
@@ -113,13 +113,17 @@ export class PieceReader {
    * starts later included. Its pieces go with the store's next `PieceStore.load`. Rejects if the disk fails.
    */
   async takeBack(url: string): Promise<void> {
-    const asset = await get<StoredAsset>(url, this.assets);
+    const asset = await this.#assetOf(url);
     if (!asset) return;
     await del(url, this.assets);
     await this.windows("readwrite", (store) => {
       store.delete(windowKeysOf(asset.assetId));
       return promisifyRequest(store.transaction);
     });
+  }
+
+  async #assetOf(url: string): Promise<StoredAsset | undefined> {
+    return (await isThere("assets")) ? get<StoredAsset>(url, this.assets) : undefined;
   }
 
   protected async attempt<T>(work: () => Promise<T>): Promise<T | undefined> {

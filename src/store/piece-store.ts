@@ -16,6 +16,7 @@ import {
   update,
 } from "idb-keyval";
 import { windowOf } from "../protocol/asset.js";
+import { isThere } from "./open-store.js";
 import { PieceReader, type StoredAsset, type StoredWindow } from "./piece-reader.js";
 import {
   haveTails,
@@ -91,6 +92,7 @@ export class PieceStore extends PieceReader {
 
   /** Reads what earlier pages left; what expired or belongs to no window is removed. Call once, first. */
   async load(nowMs: number): Promise<StoredWindow[]> {
+    if (!(await isThere("assets"))) return []; // which is written before all else
     const all = await this.attempt(() => entries<string, StoredWindow>(this.windows));
     const fresh: StoredWindow[] = [];
     for (const [key, window] of all ?? []) {

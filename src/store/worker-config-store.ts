@@ -5,14 +5,14 @@
  */
 import { get, set, type UseStore } from "idb-keyval";
 import type { WorkerConfig } from "../protocol/worker-messages.js";
-import { openStore } from "./open-store.js";
+import { isThere, openStore } from "./open-store.js";
 
 let store: UseStore | undefined;
 const configStore = () => (store ??= openStore("config"));
 
 /** @returns The configuration of the last page, or `undefined` if none ever came. */
 export async function loadWorkerConfig(): Promise<WorkerConfig | undefined> {
-  return get<WorkerConfig>("config", configStore());
+  return (await isThere("config")) ? get<WorkerConfig>("config", configStore()) : undefined;
 }
 
 export async function saveWorkerConfig(config: WorkerConfig): Promise<void> {

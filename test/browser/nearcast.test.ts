@@ -146,6 +146,52 @@ describe("start()", () => {
     expect(await viewer.close()).to.deep.equal([]);
   });
 
+  it("start() makes no database before there is something to keep", async () => {
+    const viewer = await openWithSdk();
+    const stored = () =>
+      viewer.run(async () => (await indexedDB.databases()).map(({ name }) => name));
+    expect(await stored()).not.to.include("nearcast-assets");
+    await fetchIn(viewer, FILE);
+    await viewer.run(
+      () =>
+        new Promise<void>((resolve) => {
+          const look = async () => {
+            const names = (await indexedDB.databases()).map(({ name }) => name);
+            if (names.includes("nearcast-windows")) resolve();
+            else requestAnimationFrame(look);
+          };
+          void look();
+        }),
+    );
+    expect(await stored()).to.include.members(["nearcast-assets", "nearcast-pieces"]);
+    expect(await viewer.close()).to.deep.equal([]);
+  });
+
+  it("start() hears what is called in the same task", async () => {
+    const { serverPort } = await testEnvironment();
+    const server = `ws://127.0.0.1:${serverPort}`;
+    for (const [call, reason] of [
+      ["pause", "paused"],
+      ["stop", "stopped"],
+    ] as const) {
+      const viewer = await openViewer();
+      const seen = await viewer.run(
+        async ({ options, method }) => {
+          const { start } = await import("/src/index.ts" as string);
+          const started = start(options);
+          window.nearcast?.[method]();
+          await started;
+          const { length } = await navigator.serviceWorker.getRegistrations();
+          return { stats: window.nearcast?.stats(), registered: length > 0 };
+        },
+        { options: { server, lan: true }, method: call },
+      );
+      expect(seen.stats).to.include({ role: "off", reason });
+      expect(seen.registered).to.equal(call === "pause");
+      expect(await viewer.close()).to.deep.equal([]);
+    }
+  });
+
   it("start() in a page outside the worker's scope says so and registers nothing", async () => {
     const viewer = await openViewer();
     const { reason, message, registrations } = await viewer.run(async () => {

@@ -147,7 +147,10 @@ test("the self-destroying worker ends the mesh, deletes its own databases and no
     opened.result.close();
     await caches.open("site");
   });
-  assert.ok((await databases()).includes("nearcast-config"));
+  // It is written a moment after the first visit's start.
+  await until(page, async () =>
+    (await indexedDB.databases()).some(({ name }) => name === "nearcast-config"),
+  );
 
   worker.deploy(() => readFileSync("dist/nearcast-sw-destroy.js", "utf8"));
   await page.evaluate(async () => (await navigator.serviceWorker.getRegistration()).update());

@@ -16,14 +16,21 @@ interface Wishes {
   readonly stripParams: readonly string[];
 }
 
+/** On a first visit the page has better use for the processor than to make a database. */
+const FIRST_SAVE_MS = 2_000;
+
 export class PageWishes {
   #wishes: Wishes | undefined;
+  /** What the last page said, and what the disk says. */
+  #heard: WorkerConfig | undefined;
+  #stored: WorkerConfig | undefined;
   readonly #loaded: Promise<void>;
 
   /** @param onError Told if the disk fails: then the next page's hello is waited for. */
   constructor(onError: (error: unknown) => void) {
     this.#loaded = loadWorkerConfig()
       .then((stored) => {
+        this.#stored = stored;
         if (stored) this.#wishes ??= compile(stored);
       })
       .catch(onError);
@@ -47,7 +54,13 @@ export class PageWishes {
   /** A page says what it wants; resolves when the next start of the worker will know. */
   async heed(config: WorkerConfig): Promise<void> {
     this.#wishes = compile(config);
-    await saveWorkerConfig(config);
+    this.#heard = config;
+    await this.#loaded;
+    if (!this.#stored) await new Promise((resolve) => setTimeout(resolve, FIRST_SAVE_MS));
+    const heard = this.#heard;
+    if (JSON.stringify(heard) === JSON.stringify(this.#stored)) return;
+    await saveWorkerConfig(heard);
+    this.#stored = heard;
   }
 
   /** Whether the URL is to be accelerated; not before anything is known. */
