@@ -218,7 +218,7 @@ export type DeliveryMessage =
   | { readonly type: "origin-end"; readonly outcome: OriginOutcome }
   /** The page has taken everything before `piece`. */
   | { readonly type: "position"; readonly piece: number }
-  /** The request is over; nothing follows on this port. */
+  /** The request is over, or no more of it is shown; nothing follows on this port. */
   | { readonly type: "end"; readonly complete: boolean };
 
 /** Whether `data` is one of our messages, of our version. */

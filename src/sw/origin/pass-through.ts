@@ -21,6 +21,12 @@ export type OriginPlan = Extract<HostMessage, { type: "origin" }>;
 /** Statuses of which no Response with a body can be made (Fetch, null body status), though a 204 comes with one. */
 const unmakable = (status: number) => [204, 205, 304].includes(status) || status > 599;
 
+/**
+ * A body that goes on for longer without having said how long it is has no end (radio): nobody will vouch for it, and a
+ * page must not pay for copies of it all day. The host lets 8 MiB wait for their attestation.
+ */
+const ENDLESS_BYTES = 2 ** 24;
+
 export interface PassThroughOptions {
   /** The host's port, if it wants to learn. */
   readonly port: MessagePort | undefined;
@@ -67,7 +73,7 @@ class PassingBody {
   readonly #response: Response;
   readonly #options: PassThroughOptions;
   readonly #place: Place | undefined;
-  readonly #cutter: PieceCutter | undefined;
+  #cutter: PieceCutter | undefined;
   #port: MessagePort | undefined;
   #reader: ReadableStreamDefaultReader<Uint8Array>;
   #delivery: Delivery | undefined;
@@ -136,6 +142,14 @@ class PassingBody {
     this.#passedBytes += chunk.byteLength;
     this.#cutter?.push(chunk);
     this.#options.onBytes("origin", chunk.byteLength);
+    if (this.#place && !this.#place.length && this.#passedBytes > ENDLESS_BYTES) this.#hide();
+  }
+
+  /** Nothing more of it is shown. */
+  #hide(): void {
+    this.#cutter = undefined;
+    this.#tell({ type: "end", complete: false });
+    this.#port = undefined;
   }
 
   #agreed(plan: OriginPlan): void {
@@ -154,9 +168,8 @@ class PassingBody {
     const rest = { start: place.start + this.#passedBytes, end };
     const same = length === asset.length && sameValidators(this.#response.headers, asset.headers);
     if (!same || rest.start >= rest.end) {
-      this.#tell({ type: "end", complete: false });
+      this.#hide();
       port.close();
-      this.#port = undefined;
       return;
     }
     const origin = this.#reader;

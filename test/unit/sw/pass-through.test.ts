@@ -100,6 +100,22 @@ describe("pass-through", () => {
     expect(told.at(-1)).to.deep.equal({ type: "end", complete: false });
   });
 
+  it("observed() shows no more of a body that will not end, and passes all of it on", async () => {
+    const body = new Uint8Array(2 ** 24 + 5 * PIECE_BYTES);
+    const { response, told, pieces, count } = setUp({}, body, { chunkBytes: 2 ** 20 });
+    const { bytes } = await readAll(response.body as ReadableStream<Uint8Array>);
+    expect(bytes.byteLength).to.equal(body.byteLength);
+    await until("the end is told", () => told.at(-1)?.type === "end");
+    expect(told.at(-1)).to.deep.equal({ type: "end", complete: false });
+    expect(told.filter(({ type }) => type === "end")).to.have.length(1);
+    expect(pieces().length).to.be.at.most(2 ** 24 / PIECE_BYTES + 2 ** 20 / PIECE_BYTES);
+    expect(count).to.deep.equal({ bytes: body.byteLength, ends: 1 });
+    const known = setUp({ headers: { "content-length": String(body.byteLength) } }, body);
+    await known.response.arrayBuffer();
+    await until("the end is told", () => known.told.at(-1)?.type === "end");
+    expect(known.told.at(-1)).to.deep.equal({ type: "end", complete: true });
+  });
+
   it("observed() shows nothing of a body whose place in the asset it cannot tell", async () => {
     const unknown: ResponseInit[] = [
       { headers: { "content-length": "100", "content-encoding": "gzip" } },
