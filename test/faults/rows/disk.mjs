@@ -7,9 +7,14 @@ import { timedFetch, workerWith } from "../frame.mjs";
 const CHROMIUM = ["chromium"];
 const PIECE_BYTES = 65_536;
 
-/** Runs in the page and in the worker: databases never open. */
+/** Runs in the page and in the worker: databases are there, as after an earlier visit, and never open. */
 function noDatabase() {
   IDBFactory.prototype.open = () => new EventTarget();
+  IDBFactory.prototype.databases = async () =>
+    ["assets", "windows", "pieces", "config"].map((name) => ({
+      name: `nearcast-${name}`,
+      version: 1,
+    }));
 }
 
 /** How many pieces a profile has on disk; read from the page, as the store's own pages would. */
