@@ -195,16 +195,19 @@ export class RequestState {
     for (let piece = from; piece < to; piece++) this.owed.delete(piece);
   }
 
-  /** Time until the origin will have brought an owed piece; infinite if it has stalled. */
+  /**
+   * Time until the origin will have brought an owed piece. One that has been silent for longer than it needs for a piece may
+   * be so for as long again; infinite if it has stalled.
+   */
   originEtaMs(piece: number, { nowMs, origin }: { nowMs: number; origin: OriginSource }): number {
-    const silentMs = nowMs - Math.max(this.#originAskedMs, this.#originLastMs);
-    const patienceMs = Math.max(ORIGIN_STALL_MS, 4 * origin.expectedMs(PIECE_BYTES));
-    if (silentMs > patienceMs) return Number.POSITIVE_INFINITY;
+    const silentMs = nowMs - Math.max(this.#originAskedMs, this.#originLastMs, this.wokeMs);
+    const pieceMs = origin.expectedMs(PIECE_BYTES);
+    if (silentMs > Math.max(ORIGIN_STALL_MS, 4 * pieceMs)) return Number.POSITIVE_INFINITY;
     let pieces = 0;
     for (let before = this.position; before <= piece; before++) {
       if (this.owed.has(before)) pieces++;
     }
-    return origin.expectedMs(pieces * PIECE_BYTES);
+    return origin.expectedMs(pieces * PIECE_BYTES) + Math.max(0, silentMs - pieceMs);
   }
 
   /** A peer failed to bring the piece. */

@@ -506,6 +506,24 @@ describe("planner", () => {
     expect(planner.askOf("slow", asked?.askId ?? 0)).to.equal(undefined);
   });
 
+  it("Planner asks a peer for what the origin owes once that is silent for longer than it should be (rule 3)", () => {
+    const { planner, link, open, measure } = setUp();
+    link("a", [COUNT - 1], 60);
+    measure("a", 5_000);
+    const ordered = fetchesOf(open({ pieces: { from: 0, to: 2 }, deadlineMs: 300 }, 100));
+    expect(ordered).to.have.length(1);
+    const all = new PieceSet(COUNT);
+    all.addRange(0, COUNT);
+    // Half of what the origin needs is less than the peer does.
+    expect(asksOf(planner.setHoldings("a", "asset", all, 100))).to.deep.equal([]);
+    expect(asksOf(ticks(planner, 100, 150))).to.deep.equal([]);
+    const asks = asksOf(ticks(planner, 150, 350));
+    expect(asks.map(({ peerId, piece }) => [peerId, piece])).to.deep.equal([
+      ["a", 0],
+      ["a", 1],
+    ]);
+  });
+
   it("Planner takes a piece from a silent peer and asks another (rule 4)", () => {
     const { planner, link, open } = setUp();
     link("mute", "all", 10);
