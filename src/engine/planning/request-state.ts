@@ -13,6 +13,8 @@ import type { OriginSource } from "../origin/origin-source.js";
 /** Pieces beyond the play position that are worked on at once: 4 MiB. */
 export const LOOK_AHEAD_PIECES = 64;
 
+/** A busy page hears of its origin's bytes so late: who asks peers for them by then has them twice (docs/decisions/0043). */
+const ORIGIN_LATE_MS = 300;
 /** An origin that is silent for longer is not counted on. */
 const ORIGIN_STALL_MS = 1_000;
 
@@ -196,8 +198,8 @@ export class RequestState {
   }
 
   /**
-   * Time until the origin will have brought an owed piece. One that has been silent for longer than it needs for a piece may
-   * be so for as long again; infinite if it has stalled.
+   * Time until the origin will have brought an owed piece. One that has been silent for much longer than it needs for a
+   * piece may be so for as long again; infinite if it has stalled.
    */
   originEtaMs(piece: number, { nowMs, origin }: { nowMs: number; origin: OriginSource }): number {
     const silentMs = nowMs - Math.max(this.#originAskedMs, this.#originLastMs, this.wokeMs);
@@ -207,7 +209,8 @@ export class RequestState {
     for (let before = this.position; before <= piece; before++) {
       if (this.owed.has(before)) pieces++;
     }
-    return origin.expectedMs(pieces * PIECE_BYTES) + Math.max(0, silentMs - pieceMs);
+    const lateMs = silentMs > Math.max(ORIGIN_LATE_MS, 4 * pieceMs) ? silentMs : 0;
+    return origin.expectedMs(pieces * PIECE_BYTES) + lateMs;
   }
 
   /** A peer failed to bring the piece. */
