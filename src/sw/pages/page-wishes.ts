@@ -59,8 +59,12 @@ export class PageWishes {
     if (!this.#stored) await new Promise((resolve) => setTimeout(resolve, FIRST_SAVE_MS));
     const heard = this.#heard;
     if (JSON.stringify(heard) === JSON.stringify(this.#stored)) return;
-    await saveWorkerConfig(heard);
+    // Said before it is so: what is heard while this is being written must be written after it.
     this.#stored = heard;
+    await saveWorkerConfig(heard).catch((error: unknown) => {
+      this.#stored = undefined;
+      throw error;
+    });
   }
 
   /** Whether the URL is to be accelerated; not before anything is known. */
